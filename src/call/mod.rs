@@ -1,0 +1,1 @@
+//! The call: the people, their peers, and what flows between them (sans-IO).

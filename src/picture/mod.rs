@@ -1,0 +1,1 @@
+//! The remote picture as coloured character cells.

@@ -1,0 +1,80 @@
+//! What happens to the interface, and what it asks for.
+
+use std::time::Instant;
+
+use crossterm::event::KeyEvent;
+
+use super::state::{Invite, Path, Signaling, Stats, Tone};
+use crate::signal::message::PeerId;
+use crate::text::SafeText;
+use crate::units::{Cells, Size};
+
+/// Something happened.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// A key was pressed, repeated or released.
+    Key(KeyEvent),
+    /// The terminal has another size.
+    Resize(Cells),
+    /// The socket's state.
+    Signaling(Signaling),
+    /// In the room; this is how others come.
+    Invite(Invite),
+    /// Somebody came.
+    PeerJoined(PeerId, SafeText),
+    /// Somebody went.
+    PeerLeft(PeerId),
+    /// A person's path changed.
+    Path(PeerId, Path),
+    /// A person's microphone and camera.
+    PeerMute {
+        /// Who.
+        peer: PeerId,
+        /// The microphone is on.
+        mic_on: bool,
+        /// The camera is on.
+        camera_on: bool,
+    },
+    /// A person's picture has this size now.
+    PictureSize(PeerId, Size),
+    /// A person talks, or stopped.
+    Talking(PeerId, bool),
+    /// New figures.
+    Stats(PeerId, Stats),
+    /// The own microphone's level, 0 to 1, and whether a voice is in it.
+    Level(f32, bool),
+    /// The devices that there are (a camera or microphone came or went).
+    Devices {
+        /// There is a microphone.
+        has_mic: bool,
+        /// There is a camera.
+        has_camera: bool,
+    },
+    /// The own microphone or camera was switched by something other than a key.
+    Switched {
+        /// The microphone is on.
+        mic_on: bool,
+        /// The camera is on.
+        camera_on: bool,
+    },
+    /// A line to show for four seconds.
+    Tell(Tone, SafeText),
+    /// Time passed; due when [`super::Ui::deadline`] says so.
+    Timeout,
+}
+
+/// What the interface asks of the program.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Switch the microphone.
+    Mic(bool),
+    /// Switch the camera.
+    Camera(bool),
+    /// This much of that person can be shown now; (0, 0): nothing.
+    Viewport(PeerId, Size),
+    /// End the call.
+    Leave,
+}
+
+/// Kept with the wake-up that an action asks for.
+pub type Deadline = Option<Instant>;
