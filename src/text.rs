@@ -36,7 +36,11 @@ impl SafeText {
         let clean = clean(text);
         let mut name = cut(clean.trim().to_owned(), NAME_COLS);
         name.truncate(name.trim_end().len());
-        if width(&name) == 0 { Self("somebody".to_owned()) } else { Self(name) }
+        if width(&name) == 0 {
+            Self("somebody".to_owned())
+        } else {
+            Self(name)
+        }
     }
 
     /// A line of chat: at most [`MAX_CHARS`] characters.
@@ -215,16 +219,28 @@ mod tests {
     #[test]
     fn no_character_that_harms_survives_anywhere() {
         for c in '\0'..=char::MAX {
-            for text in [format!("{c}"), format!("a{c}b"), format!("👩{c}b"), format!("e\u{301}{c}")] {
+            for text in [
+                format!("{c}"),
+                format!("a{c}b"),
+                format!("👩{c}b"),
+                format!("e\u{301}{c}"),
+            ] {
                 let safe = SafeText::new(&text, 100);
-                assert!(!safe.as_str().chars().any(harmful), "{:x} in {text:?}", u32::from(c));
+                assert!(
+                    !safe.as_str().chars().any(harmful),
+                    "{:x} in {text:?}",
+                    u32::from(c)
+                );
             }
         }
     }
 
     #[test]
     fn escape_sequences_become_plain_letters() {
-        assert_eq!(SafeText::chat("a\x1b[31mb\x1b]52;c;eA==\x07").as_str(), "a[31mb]52;c;eA==");
+        assert_eq!(
+            SafeText::chat("a\x1b[31mb\x1b]52;c;eA==\x07").as_str(),
+            "a[31mb]52;c;eA=="
+        );
         assert_eq!(SafeText::chat("a\u{9b}31mb\u{9d}0;t\u{9c}").as_str(), "a31mb0;t");
         assert_eq!(SafeText::chat("one\r\ntwo\tthree").as_str(), "one  two three");
         assert_eq!(SafeText::chat("\u{202e}gnp.exe").as_str(), "gnp.exe");
@@ -233,8 +249,23 @@ mod tests {
     #[test]
     fn ordinary_writing_stays_as_it_is() {
         for text in [
-            "Ann", "naïve", "cafe\u{301}", "Tiếng Việt", "日本語", "한국어", "עברית", "नमस्ते", "ไทย",
-            "👍🏽", "👩‍💻", "👩🏻‍❤️‍💋‍👩🏽", "👨‍👩‍👧‍👦", "🏳️‍🌈", "🇩🇪", "1️⃣", "❤️",
+            "Ann",
+            "naïve",
+            "cafe\u{301}",
+            "Tiếng Việt",
+            "日本語",
+            "한국어",
+            "עברית",
+            "नमस्ते",
+            "ไทย",
+            "👍🏽",
+            "👩‍💻",
+            "👩🏻‍❤️‍💋‍👩🏽",
+            "👨‍👩‍👧‍👦",
+            "🏳️‍🌈",
+            "🇩🇪",
+            "1️⃣",
+            "❤️",
         ] {
             assert_eq!(SafeText::chat(text).as_str(), text);
         }
@@ -246,14 +277,21 @@ mod tests {
         assert_eq!(SafeText::chat("👩\u{200d}").as_str(), "👩");
         assert_eq!(SafeText::chat("👩\u{200d}x").as_str(), "👩x");
         let chain = vec!["👩"; 50].join("\u{200d}");
-        assert!(SafeText::chat(&chain).width() >= 2 * 50 / 4, "an endless chain would count as one emoji");
+        assert!(
+            SafeText::chat(&chain).width() >= 2 * 50 / 4,
+            "an endless chain would count as one emoji"
+        );
     }
 
     #[test]
     fn a_base_bears_three_marks() {
         let tower = format!("Z{}", "\u{301}".repeat(500));
         assert_eq!(SafeText::chat(&tower).as_str().chars().count(), 4);
-        assert_eq!(SafeText::chat("\u{301}\u{302}a").as_str(), "a", "a mark without a base");
+        assert_eq!(
+            SafeText::chat("\u{301}\u{302}a").as_str(),
+            "a",
+            "a mark without a base"
+        );
         assert_eq!(SafeText::chat(&"\u{fe0f}".repeat(9)).as_str(), "");
     }
 
@@ -264,8 +302,15 @@ mod tests {
             assert_eq!(SafeText::name(nothing).as_str(), "somebody");
         }
         assert_eq!(SafeText::name(&"字".repeat(40)).width(), NAME_COLS);
-        assert_eq!(SafeText::name(&format!("{}字", "a".repeat(31))).width(), 31, "never half a character");
-        assert_eq!(SafeText::name(&format!("{} b", "a".repeat(31))).as_str(), "a".repeat(31));
+        assert_eq!(
+            SafeText::name(&format!("{}字", "a".repeat(31))).width(),
+            31,
+            "never half a character"
+        );
+        assert_eq!(
+            SafeText::name(&format!("{} b", "a".repeat(31))).as_str(),
+            "a".repeat(31)
+        );
     }
 
     #[test]
@@ -273,7 +318,10 @@ mod tests {
         let text: SafeText = serde_json::from_str(r#""a\u001b[2Jb""#).unwrap();
         assert_eq!(text.as_str(), "a[2Jb");
         let long = serde_json::to_string(&"x".repeat(9000)).unwrap();
-        assert_eq!(serde_json::from_str::<SafeText>(&long).unwrap().width(), MAX_CHARS);
+        assert_eq!(
+            serde_json::from_str::<SafeText>(&long).unwrap().width(),
+            MAX_CHARS
+        );
     }
 
     proptest! {

@@ -1,14 +1,125 @@
 //! The wire protocol between a participant and the meeting point, version 1.
+//!
+//! This page is all that an implementer needs, whether the program is a terminal's or a browser's.
+//! The server never sees sound or pictures: these flow between the participants, over WebRTC. It
+//! only lets people in the same room find each other.
+//!
+//! # Transport
+//!
+//! One WebSocket (RFC 6455) at the path `/ws` of the server, carrying text messages, each one JSON
+//! object with a `type`. There are no binary messages. Neither side sends a message of more than
+//! 65,536 bytes ([`MAX_MESSAGE`]). A field that is not known here is ignored, and so is a message
+//! from the server whose `type` is not known; a later version of the protocol may add both.
+//!
+//! The server pings (WebSocket control frames, which browsers answer by themselves) after 20
+//! seconds of quiet and closes a socket that is silent for 45 seconds. A reader who does not take
+//! what is sent for half a second is closed.
+//!
+//! A page of another origin is refused (403) unless the server was told to allow it: an `Origin`
+//! header, where there is one, must name the same host and port as `Host`.
+//!
+//! # Joining
+//!
+//! The first message says who comes, within five seconds:
+//!
+//! ```json
+//! {"type":"join","version":1,"room":"standup","name":"Ann","key":"qZ0tqGf2Yk0hE4m1x0dCbA"}
+//! ```
+//!
+//! * `version`: 1. Another one is answered by the error `version`, which says what the server
+//!   speaks.
+//! * `room`: 1 to 64 of `A-Za-z0-9._-`. The first one in creates it; it ends with the last one out.
+//! * `name`: how the person wants to be called. The server makes it safe to show and cuts it to
+//!   32 columns; an empty one becomes `somebody`. The clients do so again.
+//! * `key`: a secret that the client has drawn at random when it started, at least 16 bytes in
+//!   hexadecimal or base64url (22 to 128 of `A-Za-z0-9_-`). The server derives the identity from
+//!   it and the room, and nothing else: whoever comes back with the same key is the same person,
+//!   even to a server that was restarted in between, and nobody else can be.
+//!
+//! The answer:
+//!
+//! ```json
+//! {"type":"welcome","id":"mfrggzdfmztwq2lk","peers":[{"id":"nbswy3dpeb3w64tm","name":"Bob"}],
+//!  "iceServers":[{"urls":["stun:stun.example.org:3478"]}]}
+//! ```
+//!
+//! * `id`: one's own identity, 1 to 64 of `A-Za-z0-9_-`.
+//! * `peers`: who is there, in the order in which they came. The newcomer makes an offer to each
+//!   with whom there is no call yet.
+//! * `iceServers`: as RTCConfiguration wants them; empty where a direct path must do.
+//!
+//! Everybody else in the room hears
+//!
+//! ```json
+//! {"type":"peer-joined","id":"mfrggzdfmztwq2lk","name":"Ann"}
+//! ```
+//!
+//! and waits for the offer. When somebody comes back with a key that is already in the room, the
+//! older socket gets the error `replaced` and is closed, and the others hear `peer-joined` again,
+//! with the same identity and without a `peer-left`: their calls go on.
+//!
+//! # Setting up a call
+//!
+//! ```json
+//! {"type":"signal","to":"nbswy3dpeb3w64tm","description":{"type":"offer","sdp":"v=0\r\n"}}
+//! ```
+//!
+//! ```json
+//! {"type":"signal","to":"nbswy3dpeb3w64tm","candidate":{"candidate":"candidate:1 1 udp 2130706431 192.0.2.1 50000 typ host","sdpMid":"0","sdpMLineIndex":0,"usernameFragment":"u1"}}
+//! ```
+//!
+//! One of `description` (RTCSessionDescriptionInit; the SDP at most 32,768 bytes) and `candidate`
+//! (RTCIceCandidateInit or null, at most 1,024 bytes in all). The other one receives it, in order,
+//! with `from` in place of `to`:
+//!
+//! ```json
+//! {"type":"signal","from":"mfrggzdfmztwq2lk","candidate":null}
+//! ```
+//!
+//! The server reads no more of it than this. A person who is not there yields the error
+//! `no-such-peer`.
+//!
+//! # Leaving
+//!
+//! ```json
+//! {"type":"leave"}
+//! ```
+//!
+//! ends it: the server closes, and the others hear
+//!
+//! ```json
+//! {"type":"peer-left","id":"mfrggzdfmztwq2lk","reason":"left"}
+//! ```
+//!
+//! A socket that ends without it leaves with the reason `lost`: that says nothing about the call
+//! with that person, which may well go on while its socket is made anew.
+//!
+//! # Errors
+//!
+//! ```json
+//! {"type":"error","code":"room-full","message":"standup is full: 8 people are there"}
+//! ```
+//!
+//! [`ErrorCode`] lists the codes and says after which of them the server closes the socket. Before
+//! the `join`, any well-formed other message is `not-joined`.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::text::SafeText;
+use crate::text::{self, SafeText};
 
 /// The version spoken here; the first message of a client carries it.
 pub const VERSION: u32 = 1;
 
 /// The largest message either side takes, in bytes.
 pub const MAX_MESSAGE: usize = 64 * 1024;
+
+/// The largest SDP, in bytes. A browser's for sound and one picture has 6 to 8 KiB.
+pub const MAX_SDP: usize = 32 * 1024;
+
+/// The most that the fields of a candidate take together, in bytes. A usual one has 100 to 200.
+pub const MAX_CANDIDATE: usize = 1024;
 
 /// A person's identity in a room, given by the server: 1 to 64 of `A-Za-z0-9_-`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -83,7 +194,7 @@ pub enum ClientMessage {
 
 /// From the server to a participant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case")]
+#[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum ServerMessage {
     /// The answer to a join.
     Welcome {
@@ -101,8 +212,8 @@ pub enum ServerMessage {
     PeerLeft {
         /// Who.
         id: PeerId,
-        /// `left` or `lost`.
-        reason: String,
+        /// In which way.
+        reason: LeaveReason,
     },
     /// From another person in the room.
     Signal {
@@ -117,8 +228,23 @@ pub enum ServerMessage {
         /// What kind.
         code: ErrorCode,
         /// In words.
+        #[serde(default)]
         message: SafeText,
     },
+    /// A message of a later version, to be ignored.
+    #[serde(other)]
+    Unknown,
+}
+
+/// How somebody went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeaveReason {
+    /// They said good-bye.
+    Left,
+    /// Their socket ended; the call with them may well go on.
+    #[serde(other)]
+    Lost,
 }
 
 /// Somebody in a room.
@@ -126,7 +252,8 @@ pub enum ServerMessage {
 pub struct Member {
     /// The identity.
     pub id: PeerId,
-    /// The name.
+    /// The name, at most [`text::NAME_COLS`] columns.
+    #[serde(deserialize_with = "text::read_name")]
     pub name: SafeText,
 }
 
@@ -172,6 +299,141 @@ pub enum ErrorCode {
     Unknown,
 }
 
+/// Why a client's message is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What kind.
+    pub code: ErrorCode,
+    /// In words; may quote the message, so not yet safe to show.
+    pub why: String,
+}
+
+/// Whether `name` may be a room's: 1 to 64 of `A-Za-z0-9._-`, and neither `.` nor `..`, which no
+/// link could name.
+pub fn is_room_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    (1..=64).contains(&name.len()) && name.bytes().all(plain) && !matches!(name, "." | "..")
+}
+
+impl ClientMessage {
+    /// Reads what a client sent, and holds it against every limit of the protocol.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        if text.len() > MAX_MESSAGE {
+            let why = format!("a message of {} bytes; the most is {MAX_MESSAGE}", text.len());
+            return Err(Refusal::new(ErrorCode::TooLarge, why));
+        }
+        let malformed = |e: serde_json::Error| Refusal::new(ErrorCode::Malformed, e.to_string());
+        // Another version may have other fields, so the version comes first.
+        let head: Head = serde_json::from_str(text).map_err(malformed)?;
+        if head.kind == "join" && head.version != Some(VERSION) {
+            let Some(theirs) = head.version else {
+                return Err(Refusal::new(ErrorCode::Malformed, "a join without a version"));
+            };
+            let remedy = if theirs > VERSION {
+                "the server is older"
+            } else {
+                "update the program"
+            };
+            let why = format!("the server speaks version {VERSION} and the client {theirs}: {remedy}");
+            return Err(Refusal::new(ErrorCode::Version, why));
+        }
+        let message: Self = serde_json::from_str(text).map_err(malformed)?;
+        message.check()?;
+        Ok(message)
+    }
+
+    /// As it goes over the wire.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("strings, numbers and maps with string keys")
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        match self {
+            Self::Join { room, .. } if !is_room_name(room) => {
+                let why = "a room is named by 1 to 64 of A-Z a-z 0-9 . _ -";
+                Err(Refusal::new(ErrorCode::BadRoom, why))
+            }
+            Self::Join { key, .. } if !is_key(key) => {
+                let why = "a key has at least 16 random bytes, in 22 to 128 of A-Z a-z 0-9 _ -";
+                Err(Refusal::new(ErrorCode::Malformed, why))
+            }
+            Self::Signal { body, .. } => body.check(),
+            Self::Join { .. } | Self::Leave => Ok(()),
+        }
+    }
+}
+
+impl ServerMessage {
+    /// Reads what a server sent. A type of a later version is [`ServerMessage::Unknown`].
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// As it goes over the wire.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("strings, numbers and maps with string keys")
+    }
+}
+
+impl Body {
+    fn check(&self) -> Result<(), Refusal> {
+        match self {
+            Self::Description(d) if d.sdp.len() > MAX_SDP || d.kind.len() > 16 => {
+                let why = format!("an SDP of {} bytes; the most is {MAX_SDP}", d.sdp.len());
+                Err(Refusal::new(ErrorCode::Malformed, why))
+            }
+            Self::Candidate(Some(c)) if c.len() > MAX_CANDIDATE => {
+                let why = format!("a candidate of {} bytes; the most is {MAX_CANDIDATE}", c.len());
+                Err(Refusal::new(ErrorCode::Malformed, why))
+            }
+            Self::Description(_) | Self::Candidate(_) => Ok(()),
+        }
+    }
+}
+
+impl Candidate {
+    fn len(&self) -> usize {
+        let len = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        self.candidate.len() + len(&self.sdp_mid) + len(&self.username_fragment)
+    }
+}
+
+impl ErrorCode {
+    /// The server closes the socket after it.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Malformed | Self::NoSuchPeer | Self::Unknown)
+    }
+}
+
+impl LeaveReason {
+    /// As on the wire: `left` or `lost`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+impl Refusal {
+    /// A refusal of kind `code`, because of `why`.
+    pub fn new(code: ErrorCode, why: impl Into<String>) -> Self {
+        Self {
+            code,
+            why: why.into(),
+        }
+    }
+}
+
+impl From<Refusal> for ServerMessage {
+    fn from(refusal: Refusal) -> Self {
+        Self::Error {
+            code: refusal.code,
+            message: SafeText::new(&refusal.why, 200),
+        }
+    }
+}
+
 impl PeerId {
     /// The identity as text.
     pub fn as_str(&self) -> &str {
@@ -199,8 +461,296 @@ impl From<PeerId> for String {
     }
 }
 
-impl std::fmt::Display for PeerId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for LeaveReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    /// As on the wire.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// What must be known of a message before the rest is read.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    version: Option<u32>,
+}
+
+fn is_key(key: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    (22..=128).contains(&key.len()) && key.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    const KEY: &str = "qZ0tqGf2Yk0hE4m1x0dCbA";
+
+    fn id(text: &str) -> PeerId {
+        PeerId::try_from(text.to_owned()).unwrap()
+    }
+
+    /// The examples of this module's own documentation.
+    fn examples() -> Vec<String> {
+        let docs: String = include_str!("message.rs")
+            .lines()
+            .map_while(|line| line.strip_prefix("//!"))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let blocks = docs.split("```json").skip(1);
+        blocks
+            .map(|block| block.split("```").next().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn every_documented_example_is_a_message_and_written_so() {
+        let examples = examples();
+        assert_eq!(examples.len(), 9);
+        let mut seen = Vec::new();
+        for text in examples {
+            let example: Value = serde_json::from_str(&text).unwrap();
+            let kind = example["type"].as_str().unwrap().to_owned();
+            let from_client = ["join", "leave"].contains(&&*kind) || example.get("to").is_some();
+            let again = if from_client {
+                ClientMessage::parse(&text).unwrap().to_json()
+            } else {
+                let message = ServerMessage::parse(&text).unwrap();
+                assert_ne!(message, ServerMessage::Unknown);
+                message.to_json()
+            };
+            assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), example);
+            seen.push(kind);
+        }
+        for kind in [
+            "join",
+            "welcome",
+            "peer-joined",
+            "peer-left",
+            "signal",
+            "leave",
+            "error",
+        ] {
+            assert!(seen.iter().any(|k| k == kind), "{kind} is documented");
+        }
+    }
+
+    #[test]
+    fn what_browsers_write_is_understood() {
+        let end = r#"{"type":"signal","to":"b","candidate":{"candidate":"","sdpMid":null,"sdpMLineIndex":null,
+            "usernameFragment":null,"future":[1,{"a":2}]},"more":[[]]}"#;
+        assert_eq!(
+            ClientMessage::parse(end).unwrap(),
+            ClientMessage::Signal {
+                to: id("b"),
+                body: Body::Candidate(Some(Candidate::default()))
+            }
+        );
+        let null = r#"{"candidate":null,"to":"b","type":"signal"}"#;
+        assert_eq!(
+            ClientMessage::parse(null).unwrap(),
+            ClientMessage::Signal {
+                to: id("b"),
+                body: Body::Candidate(None)
+            }
+        );
+        let rollback = r#"{"type":"signal","to":"b","description":{"type":"rollback"}}"#;
+        assert!(ClientMessage::parse(rollback).is_ok());
+    }
+
+    fn code(text: &str) -> ErrorCode {
+        ClientMessage::parse(text).unwrap_err().code
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused_by_its_kind() {
+        for text in [
+            "",
+            "{",
+            "null",
+            "[]",
+            "1",
+            "\"join\"",
+            "{}",
+            r#"{"type":1}"#,
+            r#"{"type":"dance"}"#,
+            r#"{"type":"join"}"#,
+            r#"{"type":"signal"}"#,
+            r#"{"type":"signal","to":"b"}"#,
+            r#"{"type":"signal","to":"../b","candidate":null}"#,
+            r#"{"type":"signal","to":"b","candidate":7}"#,
+            r#"{"type":"join","version":"1"}"#,
+            r#"{"type":"join","version":-1}"#,
+            r#"{"type":"leave","type":"leave"}"#,
+        ] {
+            assert_eq!(code(text), ErrorCode::Malformed, "{text}");
+        }
+        assert_eq!(
+            code(&"[".repeat(60_000)),
+            ErrorCode::Malformed,
+            "nested without end"
+        );
+        assert_eq!(code(&" ".repeat(MAX_MESSAGE + 1)), ErrorCode::TooLarge);
+    }
+
+    #[test]
+    fn another_version_is_told_which_whatever_else_it_says() {
+        let refusal = ClientMessage::parse(r#"{"type":"join","version":7,"token":{}}"#).unwrap_err();
+        assert_eq!(refusal.code, ErrorCode::Version);
+        assert!(
+            refusal.why.contains("version 1") && refusal.why.contains('7'),
+            "{}",
+            refusal.why
+        );
+    }
+
+    fn join(room: &str, key: &str) -> String {
+        let (room, key) = (room.to_owned(), key.to_owned());
+        ClientMessage::Join {
+            version: VERSION,
+            room,
+            name: String::new(),
+            key,
+        }
+        .to_json()
+    }
+
+    #[test]
+    fn rooms_and_keys_have_their_limits() {
+        for room in ["a", "Stand-up_2.0", &"x".repeat(64), "ws", "..."] {
+            assert!(ClientMessage::parse(&join(room, KEY)).is_ok(), "{room}");
+        }
+        for room in [
+            "",
+            " ",
+            "a b",
+            "a/b",
+            "ä",
+            ".",
+            "..",
+            "a\0",
+            "\u{202e}",
+            &"x".repeat(65),
+        ] {
+            assert_eq!(code(&join(room, KEY)), ErrorCode::BadRoom, "{room}");
+        }
+        for key in ["", "short", "with spaces in it and long", &"k".repeat(129)] {
+            assert_eq!(code(&join("a", key)), ErrorCode::Malformed, "{key}");
+        }
+    }
+
+    fn offer(sdp: String) -> String {
+        let body = Body::Description(Description {
+            kind: "offer".to_owned(),
+            sdp,
+        });
+        ClientMessage::Signal { to: id("b"), body }.to_json()
+    }
+
+    fn candidate(candidate: String) -> String {
+        let body = Body::Candidate(Some(Candidate {
+            candidate,
+            ..Candidate::default()
+        }));
+        ClientMessage::Signal { to: id("b"), body }.to_json()
+    }
+
+    #[test]
+    fn bodies_have_their_limits() {
+        assert!(ClientMessage::parse(&offer("x".repeat(MAX_SDP))).is_ok());
+        assert_eq!(code(&offer("x".repeat(MAX_SDP + 1))), ErrorCode::Malformed);
+        assert!(ClientMessage::parse(&candidate("x".repeat(MAX_CANDIDATE))).is_ok());
+        assert_eq!(
+            code(&candidate("x".repeat(MAX_CANDIDATE + 1))),
+            ErrorCode::Malformed
+        );
+    }
+
+    #[test]
+    fn what_a_server_says_is_safe_to_show() {
+        let text = r#"{"type":"peer-joined","id":"a","name":"\u001b]0;x\u0007Eve\u202e"}"#;
+        let ServerMessage::PeerJoined(member) = ServerMessage::parse(text).unwrap() else {
+            panic!()
+        };
+        assert_eq!(member.name.as_str(), "]0;xEve");
+        let text = r#"{"type":"error","code":"taxes","message":"\u001b[2J"}"#;
+        let ServerMessage::Error { code, message } = ServerMessage::parse(text).unwrap() else {
+            panic!()
+        };
+        assert_eq!((code, message.as_str()), (ErrorCode::Unknown, "[2J"));
+        assert_eq!(
+            ServerMessage::parse(r#"{"type":"party","at":8}"#).unwrap(),
+            ServerMessage::Unknown
+        );
+        assert_eq!(ErrorCode::RoomFull.to_string(), "room-full");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_strange_to_parse(text in any::<String>()) {
+            let _ = ClientMessage::parse(&text);
+            let _ = ServerMessage::parse(&text);
+        }
+
+        #[test]
+        fn a_damaged_message_is_a_message_or_refused(
+            which in 0usize..9, at in any::<prop::sample::Index>(), with in any::<char>(), cut in any::<bool>(),
+        ) {
+            let text = examples().swap_remove(which);
+            let mut chars: Vec<char> = text.chars().collect();
+            let at = at.index(chars.len());
+            chars[at] = with;
+            if cut {
+                chars.truncate(at);
+            }
+            let text: String = chars.into_iter().collect();
+            if let Ok(message) = ClientMessage::parse(&text) {
+                prop_assert_eq!(ClientMessage::parse(&message.to_json()).unwrap(), message);
+            }
+            let _ = ServerMessage::parse(&text);
+        }
+
+        #[test]
+        fn messages_survive_the_wire(
+            name in any::<String>(), sdp in any::<String>(), line in "[ -~]{0,200}", mid in any::<Option<u16>>(),
+        ) {
+            let key = KEY.to_owned();
+            let join = ClientMessage::Join { version: VERSION, room: "a".to_owned(), name: name.clone(), key };
+            prop_assert_eq!(ClientMessage::parse(&join.to_json()).unwrap(), join);
+            let candidate = Candidate {
+                candidate: line, sdp_mid: mid.map(|m| m.to_string()), sdp_m_line_index: mid, username_fragment: None,
+            };
+            for body in [
+                Body::Description(Description { kind: "answer".to_owned(), sdp }),
+                Body::Candidate(Some(candidate)),
+                Body::Candidate(None),
+            ] {
+                let there = ClientMessage::Signal { to: id("b"), body: body.clone() };
+                prop_assert_eq!(ClientMessage::parse(&there.to_json()).unwrap(), there);
+                let here = ServerMessage::Signal { from: id("a"), body };
+                prop_assert_eq!(ServerMessage::parse(&here.to_json()).unwrap(), here);
+            }
+            let member = Member { id: id("a"), name: SafeText::name(&name) };
+            let welcome = ServerMessage::Welcome { id: id("b"), peers: vec![member], ice_servers: Vec::new() };
+            prop_assert_eq!(ServerMessage::parse(&welcome.to_json()).unwrap(), welcome);
+        }
     }
 }
