@@ -1,7 +1,5 @@
 //! What happens to the interface, and what it asks for.
 
-use std::time::Instant;
-
 use crossterm::event::KeyEvent;
 
 use super::state::{Invite, Path, Signaling, Stats, Tone};
@@ -75,6 +73,3 @@ pub enum Command {
     /// End the call.
     Leave,
 }
-
-/// Kept with the wake-up that an action asks for.
-pub type Deadline = Option<Instant>;

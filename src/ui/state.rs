@@ -9,6 +9,8 @@ use crate::units::{Cells, Size};
 /// Everything that is drawn, the pictures apart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
+    /// When this was so.
+    pub now: Instant,
     /// The terminal's size.
     pub terminal: Cells,
     /// The room.
@@ -29,6 +31,30 @@ pub struct State {
     pub front: usize,
     /// The own picture is shown as in a mirror.
     pub mirror: bool,
+}
+
+impl State {
+    /// At the start: nobody there, nothing known.
+    pub fn new(room: &str, me: Me, terminal: Cells, now: Instant) -> Self {
+        Self {
+            now,
+            terminal,
+            room: room.to_owned(),
+            signaling: Signaling::Connecting,
+            me,
+            people: Vec::new(),
+            invite: Invite::default(),
+            message: None,
+            sheet: None,
+            front: 0,
+            mirror: true,
+        }
+    }
+
+    /// The person in front, whom the status line is about.
+    pub fn in_front(&self) -> Option<&Person> {
+        self.people.get(self.front)
+    }
 }
 
 /// Where this person stands with the meeting point.
@@ -60,6 +86,8 @@ pub struct Me {
     pub level: f32,
     /// Speaks while muted.
     pub muted_talk: bool,
+    /// The microphone is on only for now, by Space.
+    pub push_to_talk: bool,
 }
 
 /// Somebody else.
@@ -81,6 +109,33 @@ pub struct Person {
     pub picture: Option<Size>,
     /// Figures, once a second.
     pub stats: Stats,
+}
+
+impl Person {
+    /// Somebody who has just come, of whom nothing is known yet.
+    pub fn new(id: PeerId, name: SafeText) -> Self {
+        Self {
+            id,
+            name,
+            path: Path::Connecting,
+            mic_on: true,
+            camera_on: true,
+            talking: false,
+            picture: None,
+            stats: Stats::default(),
+        }
+    }
+
+    /// So many packets are lost on the way that picture or voice suffer: more than retransmission
+    /// and forward error correction hide.
+    pub fn is_weak(&self) -> bool {
+        self.stats.loss_in.max(self.stats.loss_out) >= 0.08
+    }
+
+    /// There is a picture to show.
+    pub fn has_picture(&self) -> bool {
+        self.camera_on && self.picture.is_some()
+    }
 }
 
 /// How the path to a person stands.
@@ -182,4 +237,72 @@ pub enum Sheet {
     Help,
     /// The figures.
     Figures,
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! States to test with.
+    #![allow(clippy::disallowed_methods)]
+
+    use super::*;
+
+    /// The names of the people of [`state`], in their order.
+    pub const NAMES: [&str; 8] = [
+        "ann",
+        "Bob Olsen",
+        "cleo",
+        "dave",
+        "李小龍",
+        "Frida Ek",
+        "gus",
+        "Hal",
+    ];
+
+    /// A call with `people` others who are connected and seen, by a person with everything on.
+    pub fn state(people: usize, terminal: Cells) -> State {
+        let me = Me {
+            name: SafeText::new("me", 20),
+            has_mic: true,
+            mic_on: true,
+            has_camera: true,
+            camera_on: true,
+            ..Me::default()
+        };
+        let mut state = State::new("standup", me, terminal, Instant::now());
+        state.signaling = Signaling::Joined;
+        state.invite = Invite {
+            command: "facetty --room standup --server ws://192.168.1.23:7880".to_owned(),
+            link: "http://192.168.1.23:7880/standup".to_owned(),
+        };
+        state.people = (0..people).map(person).collect();
+        state
+    }
+
+    /// A person who is connected and seen.
+    pub fn person(index: usize) -> Person {
+        let name = SafeText::new(NAMES[index % NAMES.len()], 20);
+        Person {
+            path: Path::Connected {
+                kind: PathKind::Direct,
+            },
+            picture: Some(Size::new(80, 46)),
+            stats: Stats {
+                rtt_ms: Some(41.2),
+                recv_kbps: 58.4,
+                send_kbps: 61.0,
+                fps_in: 30.0,
+                fps_out: 30.0,
+                size_in: Size::new(80, 46),
+                size_out: Size::new(80, 44),
+                jitter_ms: 20.0,
+                ..Stats::default()
+            },
+            ..Person::new(id(index), name)
+        }
+    }
+
+    /// The identity of the person with that index.
+    pub fn id(index: usize) -> PeerId {
+        PeerId::try_from(format!("p{index}")).expect("letters and digits")
+    }
 }

@@ -1,0 +1,360 @@
+//! The terminal's modes: entered once, and left by one idempotent [`restore`], whatever the road:
+//! return, panic on any thread, or signal.
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, TryLockError};
+use std::thread;
+
+use crossterm::event::{Event, KeyEvent};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::Signal;
+use rustix::termios::{OptionalActions, Termios};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::units::Cells;
+
+/// The alternate screen, cleared; no cursor; no wrapping, so that the last column can be written;
+/// no focus reports, no bracketed paste, which an earlier program may have left on.
+const ENTER: &[u8] = b"\x1b[?1049h\x1b[2J\x1b[?25l\x1b[?7l\x1b[?1004l\x1b[?2004l";
+
+/// Everything back. CAN ends a sequence that may have been cut in half, the synchronized update
+/// that may be open is closed.
+const LEAVE: &[u8] = b"\x18\x1b[?2026l\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l";
+
+/// Keys that wait for the program: more than anybody types while it is busy.
+const KEYS: usize = 64;
+
+/// The largest single write; what a pseudo-terminal takes without blocking (12 to 18 kB on Linux).
+const CHUNK: usize = 12 * 1024;
+
+/// How long leaving waits for a terminal that takes nothing.
+const LEAVE_PATIENCE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 300_000_000,
+};
+
+/// Why there is no interface.
+#[derive(Debug, Error)]
+pub enum TerminalError {
+    /// Neither standard output nor `/dev/tty` is one.
+    #[error("there is no terminal to show the call on ({0}); use --headless, or ssh -t over SSH")]
+    None(#[source] io::Error),
+    /// It refused a mode.
+    #[error("cannot {0} the terminal: {1}")]
+    Mode(&'static str, #[source] io::Error),
+    /// The log file cannot be opened.
+    #[error("cannot open {0}: {1}")]
+    Log(String, #[source] io::Error),
+}
+
+/// What came from the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A key.
+    Key(KeyEvent),
+    /// It has another size.
+    Resize(Cells),
+    /// It is gone.
+    Closed,
+}
+
+/// The terminal of this process; there is one.
+struct Held {
+    /// Opened anew where possible, so that it can be non-blocking without making the shell's so.
+    tty: OwnedFd,
+    cooked: Termios,
+    /// Where standard error went, and where it goes meanwhile.
+    stderr: Option<(OwnedFd, OwnedFd)>,
+    up: AtomicBool,
+    /// Held for each write, so that nothing is written after [`restore`].
+    writing: Mutex<()>,
+}
+
+static HELD: OnceLock<Held> = OnceLock::new();
+
+/// The terminal in the modes that the interface needs; dropping it restores them.
+#[derive(Debug)]
+pub struct Terminal(());
+
+impl Terminal {
+    /// Takes the terminal. Until it is restored, standard error goes to `log` (or nowhere) where it
+    /// is the terminal, so that no library writes over the picture; and a panic of any thread
+    /// restores the terminal, says what happened, and ends the process with status 101.
+    ///
+    /// # Errors
+    ///
+    /// There is no terminal, it refuses, or `log` cannot be opened.
+    pub fn enter(log: Option<&Path>) -> Result<Self, TerminalError> {
+        if HELD.get().is_none() {
+            let held = hold(log)?;
+            if HELD.set(held).is_ok() {
+                let previous = panic::take_hook();
+                panic::set_hook(Box::new(move |info| {
+                    restore();
+                    previous(info);
+                    std::process::exit(101);
+                }));
+            }
+        }
+        resume()?;
+        Ok(Self(()))
+    }
+
+    /// The terminal's size; 80x24 where it does not say.
+    pub fn size(&self) -> Cells {
+        size()
+    }
+
+    /// Starts reading keys and sizes, from the terminal also where standard input is something
+    /// else. The last input is [`Input::Closed`].
+    ///
+    /// # Errors
+    ///
+    /// No thread can be started.
+    pub fn read_keys(&self) -> Result<mpsc::Receiver<Input>, TerminalError> {
+        let (tx, rx) = mpsc::channel(KEYS);
+        let failed = |error| TerminalError::Mode("read", error);
+        let guard = tx.clone();
+        let named = |name: &str| thread::Builder::new().name(name.to_owned());
+        named("keys").spawn(move || read_keys(&tx)).map_err(failed)?;
+        // Crossterm does not notice the end of the terminal; this does.
+        named("hangup")
+            .spawn(move || wait_for_hangup(&guard))
+            .map_err(failed)?;
+        Ok(rx)
+    }
+
+    /// Gives the terminal back and stops the process, as Ctrl-Z does elsewhere; returns when it is
+    /// continued and the terminal is taken again. All must then be drawn anew.
+    ///
+    /// # Errors
+    ///
+    /// The terminal refuses to be taken again.
+    pub fn suspend(&self) -> Result<(), TerminalError> {
+        restore();
+        rustix::process::kill_process(rustix::process::getpid(), Signal::STOP)
+            .map_err(|error| TerminalError::Mode("suspend", error.into()))?;
+        resume()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Puts the terminal back into the state in which it was found. Does nothing the second time; may
+/// be called from every thread, and returns within a second whatever the terminal does.
+pub fn restore() {
+    let Some(held) = HELD.get() else { return };
+    if !held.up.swap(false, Ordering::AcqRel) {
+        return;
+    }
+    // A writer that is stuck in a write of a few kilobytes is not waited for: `LEAVE` begins with
+    // what ends any sequence.
+    let _writing = lock_within(&held.writing, 100);
+    let _ = write_patiently(held.tty.as_fd(), LEAVE, Some(&LEAVE_PATIENCE), || true);
+    let _ = rustix::termios::tcsetattr(&held.tty, OptionalActions::Now, &held.cooked);
+    if let Some((real, _)) = &held.stderr {
+        let _ = rustix::stdio::dup2_stderr(real);
+    }
+}
+
+/// Whether the interface has the terminal.
+pub fn is_up() -> bool {
+    HELD.get().is_some_and(|held| held.up.load(Ordering::Acquire))
+}
+
+/// The terminal's size; 80x24 where it does not say.
+pub fn size() -> Cells {
+    let of = |fd: BorrowedFd| rustix::termios::tcgetwinsize(fd).ok();
+    let known = HELD.get().and_then(|held| of(held.tty.as_fd()));
+    match known.or_else(|| of(io::stdout().as_fd())) {
+        Some(size) if size.ws_col > 0 && size.ws_row > 0 => Cells::new(size.ws_col, size.ws_row),
+        _ => Cells::new(80, 24),
+    }
+}
+
+/// Writes `bytes` to the terminal in small pieces and waits while it takes none.
+///
+/// # Errors
+///
+/// The terminal is gone, or was restored meanwhile ([`io::ErrorKind::BrokenPipe`]).
+pub(super) fn write(bytes: &[u8]) -> io::Result<()> {
+    let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+    let held = HELD.get().ok_or_else(gone)?;
+    for chunk in bytes.chunks(CHUNK) {
+        let _writing = held
+            .writing
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let is_up = || held.up.load(Ordering::Acquire);
+        write_patiently(held.tty.as_fd(), chunk, None, is_up)?;
+    }
+    Ok(())
+}
+
+/// Panics on the thread that the environment names; tests use it to see the terminal restored.
+#[cfg(debug_assertions)]
+pub fn test_panic(thread: &str) {
+    if std::env::var_os("FACETTY_TEST_PANIC").is_some_and(|wanted| wanted == thread) {
+        panic!("FACETTY_TEST_PANIC asked for it on the thread {thread}");
+    }
+}
+
+/// Panics on the thread that the environment names, in debug builds only.
+#[cfg(not(debug_assertions))]
+pub fn test_panic(_thread: &str) {}
+
+fn hold(log: Option<&Path>) -> Result<Held, TerminalError> {
+    let tty = open_tty().map_err(TerminalError::None)?;
+    let refuses = |error: rustix::io::Errno| TerminalError::Mode("ask", error.into());
+    let cooked = rustix::termios::tcgetattr(&tty).map_err(refuses)?;
+    let stderr = if io::stderr().is_terminal() {
+        let real = rustix::io::fcntl_dupfd_cloexec(io::stderr(), 3).map_err(refuses)?;
+        let path = log.unwrap_or(Path::new("/dev/null"));
+        let open = File::options().append(true).create(log.is_some()).open(path);
+        let sink = open.map_err(|error| TerminalError::Log(path.display().to_string(), error))?;
+        Some((real, sink.into()))
+    } else {
+        None
+    };
+    Ok(Held {
+        tty,
+        cooked,
+        stderr,
+        up: AtomicBool::new(false),
+        writing: Mutex::new(()),
+    })
+}
+
+/// Takes the terminal that is held.
+fn resume() -> Result<(), TerminalError> {
+    let Some(held) = HELD.get() else { return Ok(()) };
+    let refuses = |error: io::Error| TerminalError::Mode("set up", error);
+    let mut raw = held.cooked.clone();
+    raw.make_raw();
+    held.up.store(true, Ordering::Release);
+    rustix::termios::tcsetattr(&held.tty, OptionalActions::Now, &raw)
+        .map_err(|error| refuses(error.into()))?;
+    if let Some((_, sink)) = &held.stderr {
+        rustix::stdio::dup2_stderr(sink).map_err(|error| refuses(error.into()))?;
+    }
+    write(ENTER).map_err(refuses)
+}
+
+/// Opens the terminal for itself: by the name of standard output's, as the one that controls this
+/// process, or (a container may have neither) as standard output itself.
+fn open_tty() -> io::Result<OwnedFd> {
+    // macOS cannot poll a terminal: there writes wait.
+    let wait = if cfg!(target_os = "macos") {
+        OFlags::empty()
+    } else {
+        OFlags::NONBLOCK
+    };
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | wait;
+    let stdout = io::stdout();
+    if stdout.is_terminal() {
+        let named = rustix::termios::ttyname(&stdout, Vec::new());
+        if let Ok(tty) = named.and_then(|name| rustix::fs::open(name, flags, Mode::empty())) {
+            return Ok(tty);
+        }
+    }
+    match rustix::fs::open("/dev/tty", flags, Mode::empty()) {
+        Ok(tty) => Ok(tty),
+        Err(_) if stdout.is_terminal() => Ok(rustix::io::fcntl_dupfd_cloexec(&stdout, 3)?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes all of `bytes`; waits (no longer than `patience` at a time) while the terminal takes
+/// none, as long as `goes_on`.
+fn write_patiently(
+    tty: BorrowedFd,
+    mut bytes: &[u8],
+    patience: Option<&Timespec>,
+    goes_on: impl Fn() -> bool,
+) -> io::Result<()> {
+    use rustix::io::Errno;
+    // Looked up each tenth of a second whether it still goes on: a stalled terminal must not
+    // keep the program from leaving.
+    let tenth = Timespec {
+        tv_sec: 0,
+        tv_nsec: 100_000_000,
+    };
+    while !bytes.is_empty() {
+        if !goes_on() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        match rustix::io::write(tty, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => {
+                let mut fds = [PollFd::new(&tty, PollFlags::OUT)];
+                match rustix::event::poll(&mut fds, Some(patience.unwrap_or(&tenth))) {
+                    Ok(0) if patience.is_some() => return Err(io::ErrorKind::TimedOut.into()),
+                    Ok(_) | Err(Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Locks `mutex`, trying for so many milliseconds.
+fn lock_within(mutex: &Mutex<()>, millis: u32) -> Option<MutexGuard<'_, ()>> {
+    let millisecond = Timespec {
+        tv_sec: 0,
+        tv_nsec: 1_000_000,
+    };
+    for _ in 0..millis {
+        match mutex.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            // Leaving waits for the writer; there is nothing to be woken by in a panic hook.
+            Err(TryLockError::WouldBlock) => {
+                let _ = rustix::event::poll(&mut [], Some(&millisecond));
+            }
+        }
+    }
+    None
+}
+
+fn read_keys(tx: &mpsc::Sender<Input>) {
+    loop {
+        let input = match crossterm::event::read() {
+            Ok(Event::Key(key)) => Input::Key(key),
+            Ok(Event::Resize(cols, rows)) => Input::Resize(Cells::new(cols, rows)),
+            Ok(_) => continue,
+            Err(_) => Input::Closed,
+        };
+        test_panic("keys");
+        if tx.blocking_send(input).is_err() || input == Input::Closed {
+            return;
+        }
+    }
+}
+
+fn wait_for_hangup(tx: &mpsc::Sender<Input>) {
+    let Some(held) = HELD.get() else { return };
+    let mut fds = [PollFd::new(&held.tty, PollFlags::empty())];
+    loop {
+        match rustix::event::poll(&mut fds, None) {
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(_) if !fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) => return,
+            Ok(_) | Err(_) => break,
+        }
+    }
+    let _ = tx.blocking_send(Input::Closed);
+}

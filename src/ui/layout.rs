@@ -1,0 +1,221 @@
+//! Where the pictures are: one function that drawing, the screen thread and the viewports share.
+
+use ratatui::layout::Rect;
+
+use super::state::State;
+use crate::units::{Cells, Size};
+
+/// The smallest terminal that is laid out.
+pub const SMALLEST: Cells = Cells::new(40, 12);
+
+/// The least columns at which the own picture is shown beside others.
+const OWN_FROM_COLS: u16 = 60;
+
+/// The parts of the screen. All areas lie within the terminal and none is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Everything but the bottom line.
+    pub stage: Rect,
+    /// One for each person, in their order; together they cover the stage. Empty while alone, and
+    /// where the terminal is too small.
+    pub tiles: Vec<Tile>,
+    /// The own picture, drawn over the tiles; while alone the whole stage.
+    pub own: Option<Rect>,
+    /// The bottom line.
+    pub status: Rect,
+}
+
+/// A person's part of the screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tile {
+    /// Index into [`State::people`].
+    pub who: usize,
+    /// Where.
+    pub area: Rect,
+}
+
+/// Lays out `state` on its terminal.
+///
+/// ```text
+/// one person: everything        several: a grid of tiles as wide as cameras see
+/// ┌────────────────────┐        ┌──────────┬─────────┐
+/// │                    │        │   ann    │   bob   │
+/// │        ann    ┌────┤        ├──────────┴────┬────┤
+/// │               │ own│        │      cleo     │ own│
+/// └───────────────┴────┘        └───────────────┴────┘
+///  status                        status
+/// ```
+pub fn layout(state: &State) -> Layout {
+    let Cells { cols, rows } = state.terminal;
+    let status = Rect::new(0, rows.saturating_sub(1), cols, rows.min(1));
+    if is_too_small(state.terminal) {
+        return Layout {
+            status,
+            ..Layout::default()
+        };
+    }
+    let stage = Rect::new(0, 0, cols, rows - 1);
+    let shows_own = state.me.has_camera && state.me.camera_on;
+    let own = match state.people.len() {
+        _ if !shows_own => None,
+        0 => Some(stage),
+        _ if cols < OWN_FROM_COLS => None,
+        _ => Some(corner(stage)),
+    };
+    Layout {
+        stage,
+        tiles: grid(stage, state.people.len()),
+        own,
+        status,
+    }
+}
+
+/// Whether nothing but a word about it fits.
+pub fn is_too_small(terminal: Cells) -> bool {
+    terminal.cols < SMALLEST.cols || terminal.rows < SMALLEST.rows
+}
+
+/// The square pixels that half blocks show on `area`.
+pub fn pixels(area: Rect) -> Size {
+    Cells::new(area.width, area.height).pixels()
+}
+
+/// The lower right corner: a fifth of the width, 4:3, at most a third of the height.
+fn corner(stage: Rect) -> Rect {
+    let width = stage.width / 5;
+    let height = (width * 3 / 8).clamp(2, stage.height / 3);
+    let width = width.min(height * 8 / 3);
+    Rect::new(stage.width - width, stage.height - height, width, height)
+}
+
+/// `count` tiles that cover `stage`: the grid in which the smallest tile shows the largest picture
+/// of 3:2 (between the 4:3 and the 16:9 of cameras), the rows as equal as can be, the shorter ones
+/// last and their tiles wider.
+fn grid(stage: Rect, count: usize) -> Vec<Tile> {
+    // A person who gets no cell has no tile; 4096 is far beyond any room.
+    let count = u32::try_from(count.min(4096)).unwrap_or(0);
+    if count == 0 {
+        return Vec::new();
+    }
+    let (width, height) = (u32::from(stage.width), u32::from(stage.height));
+    // The width of the picture in a tile, in sixteenths of a pixel so that ties are rare.
+    let shown = |rows: u32| (width * 16 / count.div_ceil(rows)).min(height * 2 * 16 / rows * 3 / 2);
+    let mut rows = 1;
+    for more in 2..=count.min(height) {
+        if shown(more) > shown(rows) {
+            rows = more;
+        }
+    }
+    let (each, longer) = (count / rows, count % rows);
+    let mut tiles = Vec::with_capacity(count as usize);
+    for row in 0..rows {
+        let in_row = each + u32::from(row < longer);
+        let (top, bottom) = (row * height / rows, (row + 1) * height / rows);
+        for column in 0..in_row {
+            let (left, right) = (column * width / in_row, (column + 1) * width / in_row);
+            let part = |from: u32, to: u32| (from as u16, (to - from) as u16);
+            let ((x, w), (y, h)) = (part(left, right), part(top, bottom));
+            let area = Rect::new(stage.x + x, stage.y + y, w, h);
+            if !area.is_empty() {
+                let who = tiles.len();
+                tiles.push(Tile { who, area });
+            }
+        }
+    }
+    tiles
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::state::testing;
+
+    fn of(people: usize, cols: u16, rows: u16) -> Layout {
+        layout(&testing::state(people, Cells::new(cols, rows)))
+    }
+
+    #[test]
+    fn one_person_has_all_but_the_bottom_line() {
+        let layout = of(1, 80, 24);
+        assert_eq!(
+            layout.tiles,
+            [Tile {
+                who: 0,
+                area: Rect::new(0, 0, 80, 23)
+            }]
+        );
+        assert_eq!(layout.status, Rect::new(0, 23, 80, 1));
+        assert_eq!(pixels(layout.tiles[0].area), Size::new(80, 46));
+    }
+
+    #[test]
+    fn the_own_picture_is_small_in_the_corner_and_leaves_narrow_terminals() {
+        let own = of(1, 80, 24).own.expect("80 columns show it");
+        assert!(
+            own.width <= 20 && own.right() == 80 && own.bottom() == 23,
+            "{own}"
+        );
+        assert_eq!(of(1, 59, 24).own, None);
+        assert_eq!(of(0, 59, 24).own, Some(Rect::new(0, 0, 59, 23)));
+    }
+
+    #[test]
+    fn a_camera_that_is_off_has_no_own_picture() {
+        let mut state = testing::state(1, Cells::new(80, 24));
+        state.me.camera_on = false;
+        assert_eq!(layout(&state).own, None);
+    }
+
+    #[test]
+    fn grids_suit_cameras() {
+        let shape = |people, cols, rows| {
+            let tiles = of(people, cols, rows).tiles;
+            let in_rows: std::collections::BTreeSet<u16> = tiles.iter().map(|t| t.area.y).collect();
+            in_rows.len()
+        };
+        assert_eq!(shape(2, 80, 24), 1);
+        assert_eq!(shape(2, 40, 40), 2);
+        assert_eq!(shape(3, 80, 24), 2);
+        assert_eq!(shape(4, 80, 24), 2);
+        assert_eq!(shape(8, 200, 60), 3);
+        assert_eq!(shape(3, 300, 30), 1);
+    }
+
+    #[test]
+    fn tiles_cover_the_stage_without_gap_or_overlap() {
+        for (cols, rows) in [(40, 12), (80, 24), (81, 25), (120, 40), (300, 80), (41, 200)] {
+            for people in 1..=17 {
+                let layout = of(people, cols, rows);
+                let mut covered = vec![0; usize::from(cols) * usize::from(rows - 1)];
+                for tile in &layout.tiles {
+                    for at in tile.area.positions() {
+                        covered[usize::from(at.y) * usize::from(cols) + usize::from(at.x)] += 1;
+                    }
+                }
+                assert!(covered.iter().all(|&n| n == 1), "{people} on {cols}x{rows}");
+                assert_eq!(layout.tiles.len(), people);
+            }
+        }
+    }
+
+    #[test]
+    fn no_size_and_no_crowd_panics() {
+        for cols in (0..130).step_by(3).chain([40, u16::MAX]) {
+            for rows in (0..45).chain([u16::MAX]) {
+                for people in [0, 1, 2, 7, 5000] {
+                    let layout = of(people, cols, rows);
+                    let all = Rect::new(0, 0, cols, rows);
+                    let parts = layout.tiles.iter().map(|t| t.area).chain(layout.own);
+                    assert!(
+                        parts
+                            .into_iter()
+                            .all(|area| all.union(area) == all && !area.is_empty())
+                    );
+                    if cols == u16::MAX || rows == u16::MAX {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,486 @@
+//! How the state changes.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+use super::action::{Action, Command};
+use super::layout::{layout, pixels};
+use super::state::{Message, Path, Person, Sheet, State, Tone};
+use crate::signal::message::PeerId;
+use crate::text::SafeText;
+use crate::units::Size;
+
+/// How long a message stands: time to read a line.
+const MESSAGE_TIME: Duration = Duration::from_secs(4);
+
+/// How long the hint stays after the last word said while muted, so that it does not flicker
+/// between words.
+const MUTED_TALK_TIME: Duration = Duration::from_secs(2);
+
+/// The steps in which the microphone's level is told apart; a level within the same step changes
+/// nothing on the screen.
+const LEVEL_STEPS: f32 = 12.0;
+
+/// The interface: owns the [`State`] and changes it.
+pub struct Ui {
+    state: State,
+    changed: bool,
+    muted_talk_until: Option<Instant>,
+    /// What was asked for last, of each person.
+    viewports: BTreeMap<PeerId, Size>,
+}
+
+impl Ui {
+    /// An interface that begins with `state`.
+    pub fn new(state: State) -> Self {
+        Self {
+            state,
+            changed: true,
+            muted_talk_until: None,
+            viewports: BTreeMap::new(),
+        }
+    }
+
+    /// What is to be drawn.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Whether something to be seen changed since the last time this was asked.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// When [`Action::Timeout`] is due, if ever.
+    pub fn deadline(&self) -> Option<Instant> {
+        let message = self.state.message.as_ref().map(|m| m.until);
+        let now = self.state.now;
+        let seconds = self.state.people.iter().filter_map(|person| match person.path {
+            Path::Unstable { since } => Some(since + next_second(now.saturating_duration_since(since))),
+            _ => None,
+        });
+        message
+            .into_iter()
+            .chain(self.muted_talk_until)
+            .chain(seconds)
+            .min()
+    }
+
+    /// Takes in what happened; returns what is to be done about it, in order.
+    pub fn update(&mut self, action: Action, now: Instant) -> Vec<Command> {
+        self.state.now = now;
+        self.expire(now);
+        let mut commands = Vec::new();
+        self.apply(action, now, &mut commands);
+        self.update_viewports(&mut commands);
+        commands
+    }
+
+    fn apply(&mut self, action: Action, now: Instant, commands: &mut Vec<Command>) {
+        let state = &mut self.state;
+        let was_changed = std::mem::replace(&mut self.changed, true);
+        match action {
+            Action::Key(key) => self.key(key, commands),
+            Action::Resize(cells) => state.terminal = cells,
+            Action::Signaling(signaling) => state.signaling = signaling,
+            Action::Invite(invite) => state.invite = invite,
+            Action::PeerJoined(id, name) => self.joined(id, name),
+            Action::PeerLeft(id) => self.left(&id),
+            Action::Path(id, path) => self.with(&id, |person| person.path = path),
+            Action::PeerMute {
+                peer,
+                mic_on,
+                camera_on,
+            } => self.with(&peer, |person| {
+                (person.mic_on, person.camera_on) = (mic_on, camera_on);
+            }),
+            Action::PictureSize(id, size) => self.with(&id, |person| person.picture = Some(size)),
+            Action::Talking(id, talking) => self.with(&id, |person| person.talking = talking),
+            Action::Stats(id, stats) => self.with(&id, |person| person.stats = stats),
+            Action::Level(level, voice) => {
+                self.changed = was_changed;
+                self.level(level, voice, now);
+            }
+            Action::Devices { has_mic, has_camera } => {
+                (state.me.has_mic, state.me.has_camera) = (has_mic, has_camera);
+            }
+            Action::Switched { mic_on, camera_on } => {
+                (state.me.mic_on, state.me.camera_on) = (mic_on, camera_on);
+                state.me.push_to_talk &= mic_on;
+            }
+            Action::Tell(tone, text) => self.tell(tone, text),
+            // What became due was done by `expire`; a second may have passed of what counts them.
+            Action::Timeout => {}
+        }
+    }
+
+    fn key(&mut self, key: KeyEvent, commands: &mut Vec<Command>) {
+        if key.kind != KeyEventKind::Press {
+            return;
+        }
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        let code = match key.code {
+            KeyCode::Char(c) => KeyCode::Char(c.to_ascii_lowercase()),
+            other => other,
+        };
+        match code {
+            KeyCode::Char('c') if control => commands.push(Command::Leave),
+            _ if control || key.modifiers.contains(KeyModifiers::ALT) => {}
+            KeyCode::Char('q') => commands.push(Command::Leave),
+            KeyCode::Char('m') => self.switch_mic(false, commands),
+            KeyCode::Char(' ') => self.push_to_talk(commands),
+            KeyCode::Char('v') => self.switch_camera(commands),
+            KeyCode::Char('x') => self.state.mirror = !self.state.mirror,
+            KeyCode::Char('s') => self.toggle(Sheet::Figures),
+            KeyCode::Char('?') => self.toggle(Sheet::Help),
+            KeyCode::Esc => self.state.sheet = None,
+            KeyCode::Tab => self.state.front = (self.state.front + 1) % self.state.people.len().max(1),
+            _ => {}
+        }
+    }
+
+    fn switch_mic(&mut self, for_now: bool, commands: &mut Vec<Command>) {
+        let me = &mut self.state.me;
+        if !me.has_mic {
+            return self.warn("no microphone was found");
+        }
+        me.mic_on = !me.mic_on;
+        me.push_to_talk = me.mic_on && for_now;
+        me.level = 0.0;
+        me.muted_talk = false;
+        self.muted_talk_until = None;
+        commands.push(Command::Mic(me.mic_on));
+    }
+
+    /// Space speaks up while muted, and ends what it began; it never mutes who is not muted.
+    fn push_to_talk(&mut self, commands: &mut Vec<Command>) {
+        let me = &self.state.me;
+        if !me.mic_on || me.push_to_talk {
+            self.switch_mic(true, commands);
+        }
+    }
+
+    fn switch_camera(&mut self, commands: &mut Vec<Command>) {
+        let me = &mut self.state.me;
+        if !me.has_camera {
+            return self.warn("no camera was found");
+        }
+        me.camera_on = !me.camera_on;
+        commands.push(Command::Camera(me.camera_on));
+    }
+
+    fn toggle(&mut self, sheet: Sheet) {
+        let open = self.state.sheet == Some(sheet);
+        self.state.sheet = (!open).then_some(sheet);
+    }
+
+    fn joined(&mut self, id: PeerId, name: SafeText) {
+        // Who comes back with the identity of before is the same person: the call goes on.
+        if let Some(person) = self.state.people.iter_mut().find(|p| p.id == id) {
+            person.name = name;
+            return;
+        }
+        self.tell(Tone::Info, SafeText::new(&format!("{name} joined"), 80));
+        self.state.people.push(Person::new(id, name));
+    }
+
+    fn left(&mut self, id: &PeerId) {
+        let state = &mut self.state;
+        let Some(index) = state.people.iter().position(|p| p.id == *id) else {
+            return;
+        };
+        let person = state.people.remove(index);
+        if state.front > index || state.front == state.people.len() {
+            state.front = state.front.saturating_sub(1);
+        }
+        self.viewports.remove(id);
+        self.tell(Tone::Info, SafeText::new(&format!("{} left", person.name), 80));
+    }
+
+    fn level(&mut self, level: f32, voice: bool, now: Instant) {
+        let me = &mut self.state.me;
+        let level = (level.clamp(0.0, 1.0) * LEVEL_STEPS).round() / LEVEL_STEPS;
+        let level = if me.mic_on { level } else { 0.0 };
+        self.changed |= level != me.level;
+        me.level = level;
+        if voice && me.has_mic && !me.mic_on {
+            self.changed |= !me.muted_talk;
+            me.muted_talk = true;
+            self.muted_talk_until = Some(now + MUTED_TALK_TIME);
+        }
+    }
+
+    fn warn(&mut self, text: &str) {
+        self.tell(Tone::Warning, SafeText::new(text, 80));
+    }
+
+    fn tell(&mut self, tone: Tone, text: SafeText) {
+        let until = self.state.now + MESSAGE_TIME;
+        self.state.message = Some(Message { text, tone, until });
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if self.state.message.as_ref().is_some_and(|m| m.until <= now) {
+            self.state.message = None;
+            self.changed = true;
+        }
+        if self.muted_talk_until.is_some_and(|until| until <= now) {
+            self.muted_talk_until = None;
+            self.state.me.muted_talk = false;
+            self.changed = true;
+        }
+    }
+
+    fn with(&mut self, id: &PeerId, change: impl FnOnce(&mut Person)) {
+        if let Some(person) = self.state.people.iter_mut().find(|p| p.id == *id) {
+            change(person);
+        }
+    }
+
+    /// Asks of each person for what their tile shows, where that is not what was asked for last.
+    fn update_viewports(&mut self, commands: &mut Vec<Command>) {
+        let layout = layout(&self.state);
+        for (index, person) in self.state.people.iter().enumerate() {
+            let tile = layout.tiles.iter().find(|tile| tile.who == index);
+            let size = tile.map(|tile| pixels(tile.area)).unwrap_or_default();
+            if self.viewports.get(&person.id) != Some(&size) {
+                self.viewports.insert(person.id.clone(), size);
+                commands.push(Command::Viewport(person.id.clone(), size));
+            }
+        }
+    }
+}
+
+/// The first whole second after `passed`.
+fn next_second(passed: Duration) -> Duration {
+    Duration::from_secs(passed.as_secs() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::state::testing::{id, state};
+    use crate::ui::state::{PathKind, Stats};
+    use crate::units::Cells;
+
+    fn ui(people: usize) -> (Ui, Instant) {
+        let state = state(people, Cells::new(80, 24));
+        let now = state.now;
+        let mut ui = Ui::new(state);
+        ui.update(Action::Timeout, now);
+        ui.take_changed();
+        (ui, now)
+    }
+
+    fn press(ui: &mut Ui, code: KeyCode) -> Vec<Command> {
+        let now = ui.state.now;
+        ui.update(Action::Key(KeyEvent::new(code, KeyModifiers::NONE)), now)
+    }
+
+    fn key(ui: &mut Ui, c: char) -> Vec<Command> {
+        press(ui, KeyCode::Char(c))
+    }
+
+    #[test]
+    fn keys_switch_microphone_and_camera() {
+        let (mut ui, _) = ui(1);
+        assert_eq!(key(&mut ui, 'm'), [Command::Mic(false)]);
+        assert_eq!(key(&mut ui, 'M'), [Command::Mic(true)]);
+        assert_eq!(key(&mut ui, 'v'), [Command::Camera(false)]);
+        assert_eq!(key(&mut ui, 'v'), [Command::Camera(true)]);
+        assert!(ui.take_changed());
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_switched_but_said() {
+        let (mut ui, now) = ui(1);
+        let none = Action::Devices {
+            has_mic: false,
+            has_camera: false,
+        };
+        ui.update(none, now);
+        for (key_char, said) in [('m', "no microphone"), (' ', "no microphone"), ('v', "no camera")] {
+            ui.state.me.mic_on = false;
+            assert_eq!(key(&mut ui, key_char), []);
+            let message = ui.state.message.take().expect("it is said");
+            assert!(message.text.as_str().contains(said));
+        }
+    }
+
+    #[test]
+    fn space_talks_while_muted_and_never_mutes() {
+        let (mut ui, _) = ui(1);
+        assert_eq!(key(&mut ui, ' '), []);
+        key(&mut ui, 'm');
+        assert_eq!(key(&mut ui, ' '), [Command::Mic(true)]);
+        assert!(ui.state.me.push_to_talk);
+        assert_eq!(key(&mut ui, ' '), [Command::Mic(false)]);
+        key(&mut ui, ' ');
+        assert_eq!(key(&mut ui, 'm'), [Command::Mic(false)], "m ends it too");
+        assert!(!ui.state.me.push_to_talk);
+    }
+
+    #[test]
+    fn q_and_control_c_leave_and_other_chords_do_nothing() {
+        let (mut ui, now) = ui(1);
+        assert_eq!(key(&mut ui, 'q'), [Command::Leave]);
+        let chord = |c, modifiers| Action::Key(KeyEvent::new(KeyCode::Char(c), modifiers));
+        assert_eq!(
+            ui.update(chord('c', KeyModifiers::CONTROL), now),
+            [Command::Leave]
+        );
+        assert_eq!(ui.update(chord('m', KeyModifiers::CONTROL), now), []);
+        assert_eq!(ui.update(chord('q', KeyModifiers::ALT), now), []);
+    }
+
+    #[test]
+    fn a_released_key_does_nothing() {
+        let (mut ui, now) = ui(1);
+        let released = KeyEvent::new_with_kind(KeyCode::Char('m'), KeyModifiers::NONE, KeyEventKind::Release);
+        assert_eq!(ui.update(Action::Key(released), now), []);
+    }
+
+    #[test]
+    fn sheets_open_close_and_replace_each_other() {
+        let (mut ui, _) = ui(1);
+        key(&mut ui, '?');
+        assert_eq!(ui.state.sheet, Some(Sheet::Help));
+        key(&mut ui, 's');
+        assert_eq!(ui.state.sheet, Some(Sheet::Figures));
+        key(&mut ui, 's');
+        assert_eq!(ui.state.sheet, None);
+        key(&mut ui, '?');
+        press(&mut ui, KeyCode::Esc);
+        assert_eq!(ui.state.sheet, None);
+    }
+
+    #[test]
+    fn viewports_follow_people_and_size_and_nothing_else() {
+        let (mut ui, now) = ui(0);
+        let joined = |i| Action::PeerJoined(id(i), SafeText::new("x", 9));
+        let viewport = |i, w, h| Command::Viewport(id(i), Size::new(w, h));
+        assert_eq!(ui.update(joined(0), now), [viewport(0, 80, 46)]);
+        assert_eq!(
+            ui.update(joined(1), now),
+            [viewport(0, 40, 46), viewport(1, 40, 46)]
+        );
+        assert_eq!(key(&mut ui, '?'), []);
+        assert_eq!(
+            ui.update(Action::PeerLeft(id(0)), now),
+            [viewport(1, 80, 46)],
+            "who stays gets the room"
+        );
+        assert_eq!(
+            ui.update(Action::Resize(Cells::new(100, 30)), now),
+            [viewport(1, 100, 58)]
+        );
+        assert_eq!(
+            ui.update(Action::Resize(Cells::new(10, 3)), now),
+            [viewport(1, 0, 0)]
+        );
+        assert_eq!(ui.update(Action::Timeout, now), []);
+    }
+
+    #[test]
+    fn the_same_person_coming_again_is_no_second_one() {
+        let (mut ui, now) = ui(1);
+        let again = Action::PeerJoined(id(0), SafeText::new("anna", 9));
+        assert_eq!(ui.update(again, now), []);
+        assert_eq!(ui.state.people.len(), 1);
+        assert_eq!(ui.state.people[0].name.as_str(), "anna");
+        assert_eq!(
+            ui.state.people[0].path,
+            Path::Connected {
+                kind: PathKind::Direct
+            }
+        );
+    }
+
+    #[test]
+    fn who_is_in_front_stays_in_front_while_others_go() {
+        let (mut ui, now) = ui(3);
+        press(&mut ui, KeyCode::Tab);
+        press(&mut ui, KeyCode::Tab);
+        ui.update(Action::PeerLeft(id(0)), now);
+        assert_eq!(ui.state.in_front().map(|p| &p.id), Some(&id(2)));
+        ui.update(Action::PeerLeft(id(2)), now);
+        assert_eq!(ui.state.in_front().map(|p| &p.id), Some(&id(1)));
+        ui.update(Action::PeerLeft(id(1)), now);
+        assert_eq!(ui.state.in_front(), None);
+        press(&mut ui, KeyCode::Tab);
+    }
+
+    #[test]
+    fn a_message_stands_four_seconds_and_the_newest_wins() {
+        let (mut ui, now) = ui(1);
+        let tell = |text| Action::Tell(Tone::Info, SafeText::new(text, 80));
+        ui.update(tell("one"), now);
+        ui.update(tell("two"), now + Duration::from_secs(3));
+        let due = now + Duration::from_secs(7);
+        assert_eq!(ui.deadline(), Some(due));
+        ui.update(Action::Timeout, due - Duration::from_millis(1));
+        assert_eq!(ui.state.message.as_ref().map(|m| m.text.as_str()), Some("two"));
+        ui.take_changed();
+        ui.update(Action::Timeout, due);
+        assert!(ui.take_changed());
+        assert_eq!(ui.state.message, None);
+        assert_eq!(ui.deadline(), None);
+    }
+
+    #[test]
+    fn seconds_are_counted_only_while_a_path_is_unstable() {
+        let (mut ui, now) = ui(1);
+        assert_eq!(ui.deadline(), None);
+        ui.update(Action::Path(id(0), Path::Unstable { since: now }), now);
+        let second = |s| now + Duration::from_secs(s);
+        assert_eq!(ui.deadline(), Some(second(1)));
+        ui.update(Action::Timeout, second(1));
+        assert_eq!(ui.deadline(), Some(second(2)));
+        let back = Path::Connected { kind: PathKind::Nat };
+        ui.update(Action::Path(id(0), back), second(1));
+        assert_eq!(ui.deadline(), None);
+    }
+
+    #[test]
+    fn only_a_level_that_looks_different_is_a_change() {
+        let (mut ui, now) = ui(1);
+        ui.update(Action::Level(0.5, true), now);
+        assert!(ui.take_changed());
+        ui.update(Action::Level(0.51, true), now);
+        assert!(!ui.take_changed());
+        assert!(!ui.state.me.muted_talk);
+    }
+
+    #[test]
+    fn talking_while_muted_is_noticed_and_forgotten() {
+        let (mut ui, now) = ui(1);
+        key(&mut ui, 'm');
+        ui.update(Action::Level(0.6, true), now);
+        assert!(ui.state.me.muted_talk);
+        assert_eq!(ui.state.me.level, 0.0, "what is muted has no level");
+        assert_eq!(ui.deadline(), Some(now + MUTED_TALK_TIME));
+        ui.update(Action::Timeout, now + MUTED_TALK_TIME);
+        assert!(!ui.state.me.muted_talk);
+        ui.update(Action::Level(0.6, true), now);
+        key(&mut ui, 'm');
+        assert!(!ui.state.me.muted_talk);
+    }
+
+    #[test]
+    fn what_concerns_nobody_present_is_ignored() {
+        let (mut ui, now) = ui(1);
+        let before = ui.state.clone();
+        for action in [
+            Action::PeerLeft(id(7)),
+            Action::Path(id(7), Path::Failed),
+            Action::Stats(id(7), Stats::default()),
+            Action::Talking(id(7), true),
+            Action::PictureSize(id(7), Size::new(2, 2)),
+        ] {
+            assert_eq!(ui.update(action, now), []);
+        }
+        assert_eq!(ui.state, before);
+    }
+}
