@@ -1,0 +1,535 @@
+//! YUV4MPEG2 (`.y4m`): raw pictures with a one-line header, as ffmpeg and mjpegtools write them.
+//!
+//! ```text
+//! YUV4MPEG2 W640 H360 F30:1 Ip A1:1 C420jpeg\n   then for each picture   FRAME\n Y… U… V…
+//! ```
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+
+use super::frame::{I420, Range};
+use super::scale::Scaler;
+use crate::units::Size;
+
+/// The sides a picture may have, in pixels.
+pub const SIDES: std::ops::RangeInclusive<u32> = 16..=8192;
+
+/// The longest header line that is read, in bytes (ffmpeg writes about 80).
+const MAX_LINE: u64 = 1024;
+
+/// Why a stream is not (or no longer) readable.
+#[derive(Debug, thiserror::Error)]
+pub enum Y4mError {
+    /// The input failed.
+    #[error("{0}")]
+    Read(#[from] io::Error),
+    /// It is something else.
+    #[error("it is not YUV4MPEG2 (make one with: ffmpeg -i CLIP -pix_fmt yuv420p CLIP.y4m)")]
+    NotY4m,
+    /// A header line never ends.
+    #[error("a header line is longer than {MAX_LINE} bytes")]
+    LongLine,
+    /// A parameter that is no number, zero, or out of range.
+    #[error("the header's {0} is not usable")]
+    Parameter(String),
+    /// A side is missing or out of range.
+    #[error("the picture's {0} is missing or not in {low} to {high}", low = SIDES.start(), high = SIDES.end())]
+    Side(&'static str),
+    /// A sample layout that is not read.
+    #[error(
+        "the sample layout C{0} is not supported (convert with: ffmpeg -i CLIP -pix_fmt yuv420p CLIP.y4m)"
+    )]
+    Layout(String),
+    /// A picture does not begin where it should.
+    #[error("picture {0} does not begin with FRAME")]
+    NoFrame(u64),
+    /// The input ended within a picture.
+    #[error("the input ends in the middle of picture {0}")]
+    Truncated(u64),
+}
+
+/// How colour is sampled beside luma.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Half across and down.
+    C420,
+    /// Half across.
+    C422,
+    /// Everywhere.
+    C444,
+    /// No colour.
+    Mono,
+}
+
+/// What the stream's first line says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The pictures' size; each side in [`SIDES`].
+    pub size: Size,
+    /// Pictures a second as a fraction, neither zero; `None` where it is not said (`F0:0`).
+    pub rate: Option<(u32, u32)>,
+    /// How colour is sampled.
+    pub layout: Layout,
+    /// The samples' range.
+    pub range: Range,
+}
+
+impl Header {
+    /// Parses the line without its line feed.
+    pub fn parse(line: &[u8]) -> Result<Self, Y4mError> {
+        let line = std::str::from_utf8(line).map_err(|_| Y4mError::NotY4m)?;
+        let mut words = line.split_ascii_whitespace();
+        if words.next() != Some("YUV4MPEG2") {
+            return Err(Y4mError::NotY4m);
+        }
+        let (mut width, mut height, mut rate) = (None, None, None);
+        let (mut layout, mut range) = (Layout::C420, Range::Limited);
+        for word in words {
+            let Some(kind) = word.chars().next() else { continue };
+            let value = &word[kind.len_utf8()..];
+            match kind {
+                'W' => width = value.parse().ok().filter(|side| SIDES.contains(side)),
+                'H' => height = value.parse().ok().filter(|side| SIDES.contains(side)),
+                'F' => rate = parse_rate(value)?,
+                'C' => layout = parse_layout(value)?,
+                'X' if value == "COLORRANGE=FULL" => range = Range::Full,
+                // Aspect, interlacing and comments change nothing here.
+                _ => {}
+            }
+        }
+        let width = width.ok_or(Y4mError::Side("width"))?;
+        let height = height.ok_or(Y4mError::Side("height"))?;
+        Ok(Self {
+            size: Size::new(width, height),
+            rate,
+            layout,
+            range,
+        })
+    }
+
+    /// Bytes of one picture.
+    fn frame_len(&self) -> usize {
+        let luma = self.size.area() as usize;
+        let (half_width, half_height) = half(self.size);
+        luma + match self.layout {
+            Layout::C420 => 2 * half_width * half_height,
+            Layout::C422 => 2 * half_width * self.size.height as usize,
+            Layout::C444 => 2 * luma,
+            Layout::Mono => 0,
+        }
+    }
+}
+
+impl fmt::Display for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (frames, seconds) = self.rate.unwrap_or((0, 0));
+        let layout = match self.layout {
+            Layout::C420 => "420jpeg",
+            Layout::C422 => "422",
+            Layout::C444 => "444",
+            Layout::Mono => "mono",
+        };
+        let Size { width, height } = self.size;
+        write!(
+            f,
+            "YUV4MPEG2 W{width} H{height} F{frames}:{seconds} Ip A1:1 C{layout}"
+        )?;
+        match self.range {
+            Range::Full => f.write_str(" XCOLORRANGE=FULL"),
+            Range::Limited => Ok(()),
+        }
+    }
+}
+
+/// Reads pictures one by one.
+pub struct Reader<R> {
+    input: BufReader<R>,
+    header: Header,
+    frames: u64,
+    line: Vec<u8>,
+    /// One picture's colour planes as they are in the stream, where they are not 4:2:0.
+    colour: Vec<u8>,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the header.
+    pub fn new(input: R) -> Result<Self, Y4mError> {
+        let mut input = BufReader::new(input);
+        let mut line = Vec::new();
+        if !read_line(&mut input, &mut line)? {
+            return Err(Y4mError::NotY4m);
+        }
+        let header = Header::parse(&line)?;
+        Ok(Self {
+            input,
+            header,
+            frames: 0,
+            line,
+            colour: Vec::new(),
+        })
+    }
+
+    /// What the first line said.
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Reads the next picture into `to` (resized to the stream's size) as 4:2:0 in limited range.
+    /// False at the end of the input.
+    pub fn read(&mut self, to: &mut I420) -> Result<bool, Y4mError> {
+        let frame = self.frames + 1;
+        match read_line(&mut self.input, &mut self.line) {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(Y4mError::NotY4m) => return Err(Y4mError::NoFrame(frame)),
+            Err(e) => return Err(e),
+        }
+        if self.line != b"FRAME" && !self.line.starts_with(b"FRAME ") {
+            return Err(Y4mError::NoFrame(frame));
+        }
+        let truncated = |e: io::Error| match e.kind() {
+            io::ErrorKind::UnexpectedEof => Y4mError::Truncated(frame),
+            _ => Y4mError::Read(e),
+        };
+        let Header {
+            size, layout, range, ..
+        } = self.header;
+        if to.size() != size {
+            to.resize(size);
+        }
+        to.range = Range::Limited;
+        let luma = size.area() as usize;
+        if layout == Layout::C420 {
+            self.input.read_exact(to.bytes_mut()).map_err(truncated)?;
+        } else {
+            self.input
+                .read_exact(&mut to.bytes_mut()[..luma])
+                .map_err(truncated)?;
+            self.colour.resize(self.header.frame_len() - luma, 0);
+            self.input.read_exact(&mut self.colour).map_err(truncated)?;
+            subsample(to, &self.colour, layout);
+        }
+        if range == Range::Full {
+            limit_range(to);
+        }
+        self.frames = frame;
+        Ok(true)
+    }
+}
+
+impl<R: Read + io::Seek> Reader<R> {
+    /// Begins again with the first picture.
+    pub fn rewind(self) -> Result<Self, Y4mError> {
+        let mut input = self.input.into_inner();
+        input.rewind()?;
+        Self::new(input)
+    }
+}
+
+/// Writes pictures as a stream; the first one's size is the stream's, others are scaled to it.
+pub struct Writer<W> {
+    output: W,
+    /// Pictures a second as a fraction.
+    rate: (u32, u32),
+    header: Option<Header>,
+    scaled: I420,
+    scaler: Scaler,
+}
+
+impl<W: Write> Writer<W> {
+    /// A stream of `rate` (a fraction, neither part zero) pictures a second.
+    pub fn new(output: W, rate: (u32, u32)) -> Self {
+        Self {
+            output,
+            rate,
+            header: None,
+            scaled: I420::default(),
+            scaler: Scaler::default(),
+        }
+    }
+
+    /// Writes one picture, and the header before the first one. The output is flushed.
+    pub fn write(&mut self, picture: &I420) -> io::Result<()> {
+        let header = match self.header {
+            Some(header) => header,
+            None => {
+                let header = Header {
+                    size: picture.size(),
+                    rate: Some(self.rate),
+                    layout: Layout::C420,
+                    range: picture.range,
+                };
+                writeln!(self.output, "{header}")?;
+                *self.header.insert(header)
+            }
+        };
+        self.output.write_all(b"FRAME\n")?;
+        if picture.size() == header.size {
+            self.output.write_all(picture.bytes())?;
+        } else {
+            self.scaled.resize(header.size);
+            self.scaler.scale(picture, &mut self.scaled);
+            self.output.write_all(self.scaled.bytes())?;
+        }
+        self.output.flush()
+    }
+}
+
+/// Maps samples of the full range to the limited one, in place.
+pub fn limit_range(picture: &mut I420) {
+    const LUMA: [u8; 256] = limited(219);
+    const COLOUR: [u8; 256] = limited(224);
+    let [y, u, v] = picture.planes_mut();
+    for (plane, table) in [(y, &LUMA), (u, &COLOUR), (v, &COLOUR)] {
+        for sample in plane {
+            *sample = table[usize::from(*sample)];
+        }
+    }
+    picture.range = Range::Limited;
+}
+
+/// 16 + n * span / 255 for luma (span 219), 128 + (n - 128) * span / 255 for colour (span 224).
+const fn limited(span: i32) -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut n = 0;
+    while n < 256 {
+        let value = if span == 219 {
+            16 * 255 + n as i32 * span
+        } else {
+            128 * 255 + (n as i32 - 128) * span
+        };
+        table[n] = ((value + 127) / 255) as u8;
+        n += 1;
+    }
+    table
+}
+
+fn parse_rate(value: &str) -> Result<Option<(u32, u32)>, Y4mError> {
+    let wrong = || Y4mError::Parameter(format!("rate F{value}"));
+    let (frames, seconds) = value.split_once(':').ok_or_else(wrong)?;
+    match (
+        frames.parse().map_err(|_| wrong())?,
+        seconds.parse().map_err(|_| wrong())?,
+    ) {
+        (0, 0) => Ok(None),
+        (0, _) | (_, 0) => Err(wrong()),
+        rate => Ok(Some(rate)),
+    }
+}
+
+fn parse_layout(value: &str) -> Result<Layout, Y4mError> {
+    match value {
+        "420" | "420jpeg" | "420mpeg2" | "420paldv" => Ok(Layout::C420),
+        "422" => Ok(Layout::C422),
+        "444" => Ok(Layout::C444),
+        "mono" => Ok(Layout::Mono),
+        _ => Err(Y4mError::Layout(value.to_owned())),
+    }
+}
+
+/// Reads up to a line feed, which is left out; false at the end of the input.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, Y4mError> {
+    line.clear();
+    let length = input.take(MAX_LINE + 1).read_until(b'\n', line)?;
+    if line.last() == Some(&b'\n') {
+        line.pop();
+        return Ok(true);
+    }
+    match length as u64 {
+        0 => Ok(false),
+        n if n > MAX_LINE => Err(Y4mError::LongLine),
+        _ => Err(Y4mError::NotY4m),
+    }
+}
+
+fn half(size: Size) -> (usize, usize) {
+    (size.width.div_ceil(2) as usize, size.height.div_ceil(2) as usize)
+}
+
+/// Averages colour planes of another layout into `to`'s.
+fn subsample(to: &mut I420, colour: &[u8], layout: Layout) {
+    let size = to.size();
+    let (width, height) = match layout {
+        Layout::C444 => (size.width as usize, size.height as usize),
+        Layout::C422 => (size.width.div_ceil(2) as usize, size.height as usize),
+        Layout::C420 => half(size),
+        Layout::Mono => (0, 0),
+    };
+    let (half_width, _) = half(size);
+    let [_, u, v] = to.planes_mut();
+    if layout == Layout::Mono {
+        u.fill(128);
+        v.fill(128);
+        return;
+    }
+    let (from_u, from_v) = colour.split_at(width * height);
+    for (to, from) in [(u, from_u), (v, from_v)] {
+        for (y, row) in to.chunks_exact_mut(half_width).enumerate() {
+            let upper = &from[2 * y * width..][..width];
+            let lower = &from[(2 * y + 1).min(height - 1) * width..][..width];
+            for (x, sample) in row.iter_mut().enumerate() {
+                let (left, right) = match layout {
+                    Layout::C444 => (2 * x, (2 * x + 1).min(width - 1)),
+                    _ => (x, x),
+                };
+                let sum = [upper[left], upper[right], lower[left], lower[right]]
+                    .map(u16::from)
+                    .iter()
+                    .sum::<u16>();
+                *sample = ((sum + 2) / 4) as u8;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn picture(size: Size, seed: u8) -> I420 {
+        let mut picture = I420::new(size);
+        for (i, sample) in picture.bytes_mut().iter_mut().enumerate() {
+            *sample = 16 + ((i * 7) as u8).wrapping_add(seed) % 200;
+        }
+        picture
+    }
+
+    fn header(text: &str) -> Result<Header, Y4mError> {
+        Header::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let pictures = [1, 2, 3].map(|seed| picture(Size::new(33, 17), seed));
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&mut bytes, (30, 1));
+        for picture in &pictures {
+            writer.write(picture).expect("memory takes everything");
+        }
+        let mut reader = Reader::new(io::Cursor::new(bytes)).expect("own header");
+        assert_eq!(reader.header().rate, Some((30, 1)));
+        let mut to = I420::default();
+        for _ in 0..2 {
+            for picture in &pictures {
+                assert!(reader.read(&mut to).expect("own picture"));
+                assert_eq!(&to, picture);
+            }
+            assert!(!reader.read(&mut to).expect("a clean end"));
+            reader = reader.rewind().expect("memory is seekable");
+        }
+    }
+
+    #[test]
+    fn a_picture_of_another_size_is_scaled_to_the_first() {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&mut bytes, (30, 1));
+        for size in [Size::new(32, 32), Size::new(64, 48), Size::new(32, 32)] {
+            writer.write(&I420::new(size)).expect("memory takes everything");
+        }
+        let mut reader = Reader::new(&bytes[..]).expect("own header");
+        let mut to = I420::default();
+        for _ in 0..3 {
+            assert!(reader.read(&mut to).expect("whole pictures"));
+            assert_eq!(to, I420::new(Size::new(32, 32)));
+        }
+    }
+
+    #[test]
+    fn headers_of_other_programs_are_understood() {
+        let ffmpeg =
+            header("YUV4MPEG2 W176 H144 F30000:1001 Ip A128:117 C420mpeg2 XYSCSS=420MPEG2 XCOLORRANGE=FULL");
+        let expected = Header {
+            size: Size::new(176, 144),
+            rate: Some((30_000, 1001)),
+            layout: Layout::C420,
+            range: Range::Full,
+        };
+        assert_eq!(ffmpeg.expect("ffmpeg's"), expected);
+        let short = header("YUV4MPEG2 W16 H16").expect("all that is needed");
+        assert_eq!((short.rate, short.layout), (None, Layout::C420));
+    }
+
+    #[test]
+    fn a_bad_header_is_told_by_its_fault() {
+        for (text, fault) in [
+            ("RIFF", "not YUV4MPEG2"),
+            ("YUV4MPEG2 H16", "width"),
+            ("YUV4MPEG2 W16 H8193", "height"),
+            ("YUV4MPEG2 W99999999999999999999 H16", "width"),
+            ("YUV4MPEG2 W-16 H16", "width"),
+            ("YUV4MPEG2 W16 H16 F30", "rate F30"),
+            ("YUV4MPEG2 W16 H16 F30:0", "rate F30:0"),
+            ("YUV4MPEG2 W16 H16 C420p10", "C420p10"),
+            ("YUV4MPEG2 W16 H16 C444alpha", "C444alpha"),
+        ] {
+            let error = header(text).expect_err(text).to_string();
+            assert!(error.contains(fault), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_stream_is_told_by_its_fault() {
+        let error = |bytes: &[u8]| {
+            let mut reader = Reader::new(bytes)?;
+            let mut to = I420::default();
+            while reader.read(&mut to)? {}
+            Ok::<(), Y4mError>(())
+        };
+        let head = b"YUV4MPEG2 W16 H16\n".to_vec();
+        assert!(matches!(error(b""), Err(Y4mError::NotY4m)));
+        assert!(matches!(error(&[b'Y'; 5000]), Err(Y4mError::LongLine)));
+        assert!(error(&head).is_ok());
+        let with = |tail: &[u8]| [head.as_slice(), tail].concat();
+        assert!(matches!(error(&with(b"FRAME\nabc")), Err(Y4mError::Truncated(1))));
+        assert!(matches!(error(&with(b"JUNK\n")), Err(Y4mError::NoFrame(1))));
+        assert!(matches!(error(&with(b"FRA")), Err(Y4mError::NoFrame(1))));
+        assert!(error(&with(&[b"FRAME Ip\n", [9; 384].as_slice()].concat())).is_ok());
+    }
+
+    #[test]
+    fn other_layouts_become_420_and_full_range_limited() {
+        for (layout, colour) in [("C444", 2 * 16 * 16), ("C422", 2 * 8 * 16), ("Cmono", 0)] {
+            let mut bytes = format!("YUV4MPEG2 W16 H16 {layout} XCOLORRANGE=FULL\nFRAME\n").into_bytes();
+            bytes.extend([255; 16 * 16]);
+            bytes.extend(vec![0; colour / 2]);
+            bytes.extend(vec![255; colour / 2]);
+            let mut to = I420::default();
+            Reader::new(&bytes[..])
+                .expect(layout)
+                .read(&mut to)
+                .expect(layout);
+            let [y, u, v] = to.planes();
+            let expected = if colour == 0 {
+                (235, 128, 128)
+            } else {
+                (235, 16, 240)
+            };
+            assert_eq!((y.data[0], u.data[63], v.data[0]), expected, "{layout}");
+            assert_eq!(to.range, Range::Limited);
+        }
+    }
+
+    #[test]
+    fn colour_is_averaged() {
+        let mut to = I420::new(Size::new(3, 3));
+        let u = [10, 20, 30, 30, 40, 50, 60, 70, 80];
+        subsample(&mut to, &[u, u].concat(), Layout::C444);
+        assert_eq!(to.planes()[1].data, [25, 40, 65, 80]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nothing_in_a_stream_panics(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let _ = Reader::new(&bytes[..]).map(|mut reader| reader.read(&mut I420::default()));
+        }
+
+        #[test]
+        fn nothing_in_a_header_panics(words in "( ?[WHFICAX][0-9:a-zA-Z=-]{0,12}){0,8}") {
+            let _ = Header::parse(format!("YUV4MPEG2{words}").as_bytes());
+        }
+    }
+}
