@@ -64,6 +64,38 @@ impl Cells {
     }
 }
 
+/// A rectangle of character cells; (0, 0) is the upper left corner of the screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CellRect {
+    /// Column of the left edge.
+    pub x: u16,
+    /// Row of the upper edge.
+    pub y: u16,
+    /// Columns across.
+    pub cols: u16,
+    /// Rows down.
+    pub rows: u16,
+}
+
+impl CellRect {
+    /// `cols` columns by `rows` rows with the upper left corner at (`x`, `y`).
+    pub const fn new(x: u16, y: u16, cols: u16, rows: u16) -> Self {
+        Self { x, y, cols, rows }
+    }
+
+    /// Its size.
+    pub const fn size(self) -> Cells {
+        Cells::new(self.cols, self.rows)
+    }
+
+    /// The part of it that lies on a screen of `size`.
+    pub fn clip(self, size: Cells) -> CellRect {
+        let (x, y) = (self.x.min(size.cols), self.y.min(size.rows));
+        let (right, bottom) = (self.x.saturating_add(self.cols), self.y.saturating_add(self.rows));
+        CellRect::new(x, y, right.min(size.cols) - x, bottom.min(size.rows) - y)
+    }
+}
+
 /// A rate in bits per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bitrate(pub u64);
