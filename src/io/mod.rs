@@ -1,8 +1,12 @@
 //! Everything that touches the world: clock, threads, sockets, devices, the terminal.
 
 pub mod clock;
+pub mod page;
+pub mod serve;
 #[cfg(unix)]
 pub mod signals;
 pub mod slot;
+pub mod socket;
 #[cfg(unix)]
 pub mod terminal;
+mod tls;

@@ -1,3 +1,6 @@
 //! Setting up: the messages of the WebSocket and the server's rooms (sans-IO).
 
+pub mod invite;
+pub mod limits;
 pub mod message;
+pub mod rooms;
