@@ -4,6 +4,8 @@ pub mod clock;
 pub mod page;
 pub mod serve;
 #[cfg(unix)]
+pub mod screen;
+#[cfg(unix)]
 pub mod signals;
 pub mod slot;
 pub mod socket;

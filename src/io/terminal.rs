@@ -160,7 +160,7 @@ pub fn restore() {
     }
     // A writer that is stuck in a write of a few kilobytes is not waited for: `LEAVE` begins with
     // what ends any sequence.
-    let _writing = lock_within(&held.writing, 100);
+    let _writing = lock_within(&held.writing, 200);
     let _ = write_patiently(held.tty.as_fd(), LEAVE, Some(&LEAVE_PATIENCE), || true);
     let _ = rustix::termios::tcsetattr(&held.tty, OptionalActions::Now, &held.cooked);
     if let Some((real, _)) = &held.stderr {
@@ -248,7 +248,8 @@ fn resume() -> Result<(), TerminalError> {
     if let Some((_, sink)) = &held.stderr {
         rustix::stdio::dup2_stderr(sink).map_err(|error| refuses(error.into()))?;
     }
-    write(ENTER).map_err(refuses)
+    write(ENTER).map_err(refuses)?;
+    Ok(())
 }
 
 /// Opens the terminal for itself: by the name of standard output's, as the one that controls this
@@ -276,13 +277,13 @@ fn open_tty() -> io::Result<OwnedFd> {
 }
 
 /// Writes all of `bytes`; waits (no longer than `patience` at a time) while the terminal takes
-/// none, as long as `goes_on`.
+/// none, as long as `goes_on`; false where it did not.
 fn write_patiently(
     tty: BorrowedFd,
     mut bytes: &[u8],
     patience: Option<&Timespec>,
     goes_on: impl Fn() -> bool,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     use rustix::io::Errno;
     // Looked up each tenth of a second whether it still goes on: a stalled terminal must not
     // keep the program from leaving.
@@ -292,7 +293,7 @@ fn write_patiently(
     };
     while !bytes.is_empty() {
         if !goes_on() {
-            return Err(io::ErrorKind::BrokenPipe.into());
+            return Ok(false);
         }
         match rustix::io::write(tty, bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -309,7 +310,7 @@ fn write_patiently(
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Locks `mutex`, trying for so many milliseconds.

@@ -1,0 +1,258 @@
+//! Puts pictures and interface together into frames.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use ratatui::Terminal;
+use ratatui::backend::{Backend, ClearType, WindowSize};
+use ratatui::buffer::{Buffer, Cell};
+use ratatui::layout::{Position, Rect, Size as Area};
+use ratatui::style::{Color, Modifier};
+
+use crate::media::frame::{I420, Picture};
+use crate::picture::{Attrs, ColorDepth, Ink, Overlay, Rgb, Screen, Style, fit};
+use crate::signal::message::PeerId;
+use crate::ui::layout::{Layout, layout};
+use crate::ui::{State, view};
+use crate::units::{CellRect, Cells, Size};
+
+/// The newest of everything that is shown.
+pub(super) struct Composer {
+    screen: Screen,
+    terminal: Terminal<Memory>,
+    overlay: Overlay,
+    layout: Layout,
+    state: Option<State>,
+    pictures: BTreeMap<PeerId, Picture>,
+    own: Option<Picture>,
+    /// The overlay is that of another state.
+    is_stale: bool,
+}
+
+impl Composer {
+    pub(super) fn new(depth: ColorDepth) -> Self {
+        let terminal = Terminal::new(Memory(Area::default())).unwrap_or_else(|never| match never {});
+        Self {
+            screen: Screen::new(Cells::default(), depth),
+            terminal,
+            overlay: Overlay::default(),
+            layout: Layout::default(),
+            state: None,
+            pictures: BTreeMap::new(),
+            own: None,
+            is_stale: true,
+        }
+    }
+
+    pub(super) fn state(&mut self, state: Arc<State>) {
+        let mut state = Arc::unwrap_or_clone(state);
+        if state.terminal != self.screen.size() {
+            self.screen.resize(state.terminal);
+        }
+        // A picture from before the camera was switched off is not shown when it is on again.
+        for person in state.people.iter_mut().filter(|person| !person.camera_on) {
+            self.pictures.remove(&person.id);
+            person.picture = None;
+        }
+        if !state.me.camera_on || !state.me.has_camera {
+            self.own = None;
+        }
+        self.layout = layout(&state);
+        self.state = Some(state);
+        self.is_stale = true;
+    }
+
+    pub(super) fn picture(&mut self, peer: &PeerId, picture: Picture) {
+        if let Some(shown) = self.pictures.get_mut(peer) {
+            *shown = picture;
+        } else {
+            self.pictures.insert(peer.clone(), picture);
+            self.is_stale = true;
+        }
+    }
+
+    pub(super) fn own(&mut self, picture: Picture) {
+        self.own = Some(picture);
+    }
+
+    pub(super) fn retain(&mut self, keep: impl Fn(&PeerId) -> bool) {
+        self.pictures.retain(|peer, _| keep(peer));
+        self.is_stale = true;
+    }
+
+    pub(super) fn invalidate(&mut self) {
+        self.screen.invalidate();
+    }
+
+    /// Appends what makes the terminal show the newest of everything.
+    pub(super) fn frame(&mut self, out: &mut Vec<u8>) {
+        let Some(state) = &mut self.state else { return };
+        if self.is_stale {
+            self.is_stale = false;
+            // Whether there is a picture is known here first.
+            for person in &mut state.people {
+                person.picture = self.pictures.get(&person.id).map(|picture| picture.size());
+            }
+            self.terminal.backend_mut().0 = Area::new(state.terminal.cols, state.terminal.rows);
+            let drawn = self
+                .terminal
+                .draw(|frame| view::render(frame, state, frame.area()))
+                .unwrap_or_else(|never| match never {});
+            self.overlay.reset(state.terminal);
+            lay(drawn.buffer, &mut self.overlay);
+        }
+        for tile in &self.layout.tiles {
+            let person = &state.people[tile.who];
+            if let Some(picture) = self.pictures.get(&person.id) {
+                self.screen.picture(cells(tile.area), picture, false);
+            }
+        }
+        if let (Some(area), Some(picture)) = (self.layout.own, &self.own) {
+            let area = if state.people.is_empty() {
+                cells(area)
+            } else {
+                into_corner(picture.size(), cells(area))
+            };
+            self.screen.picture(area, picture, state.mirror);
+        }
+        self.screen.overlay(&self.overlay);
+        self.screen.encode(out);
+    }
+}
+
+/// The part of `area` that a picture of this size fills when it stands in the lower right corner.
+fn into_corner(size: Size, area: CellRect) -> CellRect {
+    let fitted = fit(size, area);
+    CellRect {
+        x: area.x + area.cols - fitted.cols,
+        y: area.y + area.rows - fitted.rows,
+        ..fitted
+    }
+}
+
+fn cells(area: Rect) -> CellRect {
+    CellRect::new(area.x, area.y, area.width, area.height)
+}
+
+/// Lays what was drawn over the pictures: a plain space is transparent, a dim one dims, and text on
+/// the default ground stands on the darkened picture.
+fn lay(buffer: &Buffer, overlay: &mut Overlay) {
+    for y in buffer.area.top()..buffer.area.bottom() {
+        let mut x = buffer.area.left();
+        while x < buffer.area.right() {
+            let cell = &buffer[(x, y)];
+            let is_ground = cell.symbol() == " " && cell.bg == Color::Reset;
+            x += match (is_ground, cell.modifier) {
+                (true, modifier) if modifier.is_empty() => 1,
+                (true, Modifier::DIM) => {
+                    overlay.dim(CellRect::new(x, y, 1, 1));
+                    1
+                }
+                _ => overlay.put(x, y, cell.symbol(), style(cell)),
+            };
+        }
+    }
+}
+
+fn style(cell: &Cell) -> Style {
+    let mut attrs = Attrs::NONE;
+    for (modifier, attr) in [
+        (Modifier::BOLD, Attrs::BOLD),
+        (Modifier::DIM, Attrs::DIM),
+        (Modifier::ITALIC, Attrs::ITALIC),
+        (Modifier::UNDERLINED, Attrs::UNDERLINE),
+        (Modifier::REVERSED, Attrs::REVERSE),
+        (Modifier::CROSSED_OUT, Attrs::STRIKE),
+    ] {
+        if cell.modifier.contains(modifier) {
+            attrs |= attr;
+        }
+    }
+    let bg = match cell.bg {
+        Color::Reset => Ink::Beneath,
+        color => ink(color),
+    };
+    Style {
+        fg: ink(cell.fg),
+        bg,
+        attrs,
+    }
+}
+
+fn ink(color: Color) -> Ink {
+    match color {
+        Color::Reset => Ink::Default,
+        Color::Black => Ink::Indexed(0),
+        Color::Red => Ink::Indexed(1),
+        Color::Green => Ink::Indexed(2),
+        Color::Yellow => Ink::Indexed(3),
+        Color::Blue => Ink::Indexed(4),
+        Color::Magenta => Ink::Indexed(5),
+        Color::Cyan => Ink::Indexed(6),
+        Color::Gray => Ink::Indexed(7),
+        Color::DarkGray => Ink::Indexed(8),
+        Color::LightRed => Ink::Indexed(9),
+        Color::LightGreen => Ink::Indexed(10),
+        Color::LightYellow => Ink::Indexed(11),
+        Color::LightBlue => Ink::Indexed(12),
+        Color::LightMagenta => Ink::Indexed(13),
+        Color::LightCyan => Ink::Indexed(14),
+        Color::White => Ink::Indexed(15),
+        Color::Indexed(index) => Ink::Indexed(index),
+        Color::Rgb(r, g, b) => Ink::Rgb(Rgb::new(r, g, b)),
+    }
+}
+
+/// A terminal that exists only as its size: what is drawn on it is read from ratatui's own buffer.
+struct Memory(Area);
+
+impl Backend for Memory {
+    type Error = Infallible;
+
+    fn draw<'a, I>(&mut self, _content: I) -> Result<(), Infallible>
+    where
+        I: Iterator<Item = (u16, u16, &'a Cell)>,
+    {
+        Ok(())
+    }
+
+    fn hide_cursor(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn show_cursor(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn get_cursor_position(&mut self) -> Result<Position, Infallible> {
+        Ok(Position::ORIGIN)
+    }
+
+    fn set_cursor_position<P: Into<Position>>(&mut self, _position: P) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn clear(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn clear_region(&mut self, _region: ClearType) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn size(&self) -> Result<Area, Infallible> {
+        Ok(self.0)
+    }
+
+    fn window_size(&mut self) -> Result<WindowSize, Infallible> {
+        Ok(WindowSize {
+            columns_rows: self.0,
+            pixels: Area::default(),
+        })
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! The screen thread, seen by a terminal's parser.
+
+use std::sync::{Condvar, Mutex};
+
+use super::*;
+use crate::ui::state::testing;
+use crate::units::{Cells, Size};
+
+/// A terminal in memory that can be waited for.
+#[derive(Default)]
+struct Seen {
+    parser: Mutex<Option<vt100::Parser>>,
+    changed: Condvar,
+    refuses: AtomicBool,
+    drops: AtomicBool,
+}
+
+impl Seen {
+    fn new(size: Cells) -> Arc<Self> {
+        let seen = Self::default();
+        *seen.parser.lock().expect("no panic") = Some(vt100::Parser::new(size.rows, size.cols, 0));
+        Arc::new(seen)
+    }
+
+    fn sink(self: &Arc<Self>) -> Sink {
+        let seen = Arc::clone(self);
+        Box::new(move |bytes| {
+            if seen.refuses.load(Ordering::Acquire) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            if seen.drops.load(Ordering::Acquire) {
+                return Ok(false);
+            }
+            let mut parser = seen.parser.lock().expect("no panic");
+            parser.as_mut().expect("made by new").process(bytes);
+            seen.changed.notify_all();
+            Ok(true)
+        })
+    }
+
+    /// Waits until the screen is as wanted.
+    fn wait(&self, what: &str, wanted: impl Fn(&vt100::Screen) -> bool) {
+        let parser = self.parser.lock().expect("no panic");
+        let is_missing =
+            |parser: &mut Option<vt100::Parser>| !wanted(parser.as_ref().expect("made by new").screen());
+        let patience = Duration::from_secs(20);
+        let (parser, result) = self
+            .changed
+            .wait_timeout_while(parser, patience, is_missing)
+            .expect("no panic");
+        let contents = parser.as_ref().expect("made by new").screen().contents();
+        assert!(!result.timed_out(), "{what} is not seen:\n{contents}");
+    }
+}
+
+fn grey(luma: u8) -> Arc<I420> {
+    let mut picture = I420::new(Size::new(80, 46));
+    picture.planes_mut()[0].fill(luma);
+    Arc::new(picture)
+}
+
+fn colour(screen: &vt100::Screen, row: u16, col: u16) -> vt100::Color {
+    screen
+        .cell(row, col)
+        .map(vt100::Cell::bgcolor)
+        .unwrap_or_default()
+}
+
+const WHITE: vt100::Color = vt100::Color::Rgb(255, 255, 255);
+
+fn has_status(screen: &vt100::Screen) -> bool {
+    screen.contents().contains("ann · direct")
+}
+
+#[test]
+fn a_picture_is_seen_as_soon_as_it_is_there() {
+    let size = Cells::new(80, 24);
+    let seen = Seen::new(size);
+    let mut screen = start_on(ColorDepth::Truecolor, seen.sink()).expect("a thread");
+    let slot = screen.watch(testing::id(0));
+    screen.show(Arc::new(testing::state(1, size)));
+    seen.wait("the status line", has_status);
+    seen.wait("who it is", |s| s.contents().contains("waiting for the picture"));
+    slot.put(grey(235));
+    seen.wait("the picture", |s| {
+        colour(s, 5, 40) == WHITE && colour(s, 23, 40) != WHITE
+    });
+    seen.wait("the picture alone", |s| !s.contents().contains("waiting"));
+    assert!(screen.shown().pictures == 1 && screen.shown().bytes > 0);
+}
+
+#[test]
+fn the_own_picture_lies_in_the_corner_over_the_other() {
+    let size = Cells::new(80, 24);
+    let seen = Seen::new(size);
+    let mut screen = start_on(ColorDepth::Truecolor, seen.sink()).expect("a thread");
+    screen.show(Arc::new(testing::state(1, size)));
+    screen.watch(testing::id(0)).put(grey(16));
+    screen.own().put(grey(235));
+    seen.wait("the own picture", |s| {
+        colour(s, 22, 79) == WHITE && colour(s, 5, 40) != WHITE
+    });
+    screen.own().put(grey(16));
+    screen.own().put(grey(126));
+    seen.wait("a later one, without anything else happening", |s| {
+        colour(s, 22, 79) == vt100::Color::Rgb(128, 128, 128)
+    });
+}
+
+#[test]
+fn a_picture_of_before_the_camera_was_off_is_not_seen_again() {
+    let size = Cells::new(80, 24);
+    let seen = Seen::new(size);
+    let mut screen = start_on(ColorDepth::Truecolor, seen.sink()).expect("a thread");
+    let slot = screen.watch(testing::id(0));
+    let mut state = testing::state(1, size);
+    screen.show(Arc::new(state.clone()));
+    slot.put(grey(235));
+    seen.wait("the picture", |s| colour(s, 5, 40) == WHITE);
+    state.people[0].camera_on = false;
+    screen.show(Arc::new(state.clone()));
+    seen.wait("that it is off", |s| {
+        s.contents().contains("camera off") && colour(s, 5, 2) != WHITE
+    });
+    state.people[0].camera_on = true;
+    screen.show(Arc::new(state));
+    seen.wait("that one is awaited", |s| {
+        s.contents().contains("waiting for the picture") && colour(s, 5, 2) != WHITE
+    });
+}
+
+#[test]
+fn what_was_dropped_while_the_terminal_was_away_is_drawn_anew() {
+    let size = Cells::new(80, 24);
+    let seen = Seen::new(size);
+    let screen = start_on(ColorDepth::Truecolor, seen.sink()).expect("a thread");
+    screen.show(Arc::new(testing::state(1, size)));
+    seen.wait("the status line", has_status);
+    seen.drops.store(true, Ordering::Release);
+    let mut state = testing::state(1, size);
+    state.me.mic_on = false;
+    screen.show(Arc::new(state));
+    seen.drops.store(false, Ordering::Release);
+    *seen.parser.lock().expect("no panic") = Some(vt100::Parser::new(size.rows, size.cols, 0));
+    screen.redraw();
+    seen.wait("all of it", |s| has_status(s) && s.contents().contains("○ muted"));
+}
+
+#[test]
+fn a_terminal_that_is_gone_is_reported() {
+    let size = Cells::new(80, 24);
+    let seen = Seen::new(size);
+    let mut screen = start_on(ColorDepth::Truecolor, seen.sink()).expect("a thread");
+    seen.refuses.store(true, Ordering::Release);
+    screen.show(Arc::new(testing::state(1, size)));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let error =
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), screen.gone()).await });
+    assert_eq!(error.expect("it is reported").kind(), io::ErrorKind::BrokenPipe);
+}
+
+#[test]
+fn a_resize_is_followed() {
+    let size = Cells::new(80, 24);
+    let seen = Seen::new(Cells::new(100, 30));
+    let screen = start_on(ColorDepth::Truecolor, seen.sink()).expect("a thread");
+    screen.show(Arc::new(testing::state(1, size)));
+    seen.wait("the status line", has_status);
+    screen.show(Arc::new(testing::state(1, Cells::new(100, 30))));
+    seen.wait("it further down", |s| {
+        s.rows(0, 100)
+            .nth(29)
+            .is_some_and(|row| row.contains("ann · direct"))
+            && s.rows(0, 100).nth(23).is_some_and(|row| !row.contains("ann"))
+    });
+}
