@@ -183,23 +183,25 @@ pub fn size() -> Cells {
     }
 }
 
-/// Writes `bytes` to the terminal in small pieces and waits while it takes none.
+/// Writes `bytes` to the terminal in small pieces and waits while it takes none. False: it is not
+/// ours (any more), and nothing or a part was written.
 ///
 /// # Errors
 ///
-/// The terminal is gone, or was restored meanwhile ([`io::ErrorKind::BrokenPipe`]).
-pub(super) fn write(bytes: &[u8]) -> io::Result<()> {
-    let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
-    let held = HELD.get().ok_or_else(gone)?;
+/// The terminal is gone.
+pub fn write(bytes: &[u8]) -> io::Result<bool> {
+    let Some(held) = HELD.get() else { return Ok(false) };
     for chunk in bytes.chunks(CHUNK) {
         let _writing = held
             .writing
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         let is_up = || held.up.load(Ordering::Acquire);
-        write_patiently(held.tty.as_fd(), chunk, None, is_up)?;
+        if !write_patiently(held.tty.as_fd(), chunk, None, is_up)? {
+            return Ok(false);
+        }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Panics on the thread that the environment names; tests use it to see the terminal restored.

@@ -10,7 +10,7 @@ use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::{Position, Rect, Size as Area};
 use ratatui::style::{Color, Modifier};
 
-use crate::media::frame::{I420, Picture};
+use crate::media::frame::Picture;
 use crate::picture::{Attrs, ColorDepth, Ink, Overlay, Rgb, Screen, Style, fit};
 use crate::signal::message::PeerId;
 use crate::ui::layout::{Layout, layout};
