@@ -2,9 +2,9 @@
 
 pub mod clock;
 pub mod page;
-pub mod serve;
 #[cfg(unix)]
 pub mod screen;
+pub mod serve;
 #[cfg(unix)]
 pub mod signals;
 pub mod slot;
