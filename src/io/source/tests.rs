@@ -230,11 +230,7 @@ fn a_bad_file_is_named_before_the_call() {
             "ends in the middle",
         ),
         (CameraSource::Image(missing), "missing", "No such file"),
-        (
-            CameraSource::Image(file("text.png", b"hello")),
-            "text.png",
-            "PNG",
-        ),
+        (CameraSource::Image(file("text.png", b"hello")), "text.png", "PNG"),
         (
             CameraSource::Image(file("half.png", b"\x89PNG\r\n\x1a\n\0\0")),
             "half.png",
