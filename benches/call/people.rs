@@ -1,0 +1,389 @@
+//! Two people in terminals: how soon and how late they see each other, and what that costs.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use facetty::io::clock;
+use facetty::media::stamp;
+use facetty::units::{Cells, Size};
+
+use crate::support::files::{FPS, FRAME, stamped, y4m_header};
+use crate::support::program::{DEADLINE, Program, Server, person};
+use crate::support::terminal::{Terminal, crop};
+
+const TERMINAL: Cells = Cells::new(80, 24);
+/// Wide pictures, which fill the terminal.
+const CAMERA: Size = Size::new(640, 360);
+
+/// What [`starts_and_glass`] found.
+pub struct Glass {
+    /// From the second person's start to the first picture on their screen, each in milliseconds.
+    pub starts: Vec<f64>,
+    /// From before a frame enters the first person's standard input to its being in the second one's
+    /// byte stream, each in milliseconds.
+    pub latencies: Vec<f64>,
+    /// Frames that were sent in that time.
+    pub sent: usize,
+}
+
+/// What [`cost`] found; a person's figures are the mean of both.
+pub struct Cost {
+    /// Cores.
+    pub cpu: f64,
+    /// Resident memory.
+    pub rss_mb: f64,
+    /// UDP payload one way by the loopback device's counters: frames less their headers, half of it.
+    pub kbps_counted: f64,
+    /// UDP payload one way by the `stats` events of two headless people with the same viewport.
+    pub kbps_told: f64,
+    /// Frames written to the terminal.
+    pub frames_a_second: f64,
+    /// Bytes written to the terminal.
+    pub terminal_kb_a_second: f64,
+}
+
+/// Ann's camera is a stream of stamped frames; Bob joins again and again, and then stays and watches.
+pub fn starts_and_glass(starts: usize, watch: Duration) -> Glass {
+    let folder = tempfile::tempdir().expect("there is room for temporary files");
+    let fifo = folder.path().join("camera");
+    make_fifo(&fifo);
+    let server = Server::start();
+    let feed = Feed::start(&fifo);
+    let mut ann = Terminal::start(
+        TERMINAL,
+        &joins(&server, "ann", &["--camera", "y4m:-"]),
+        Some(&fifo),
+    );
+    ann.until("ann waits", |screen| screen.contents().contains("lobby"));
+    let drain = Drain::start(ann);
+
+    let bob = joins(&server, "bob", &["--camera", "test"]);
+    let mut place = None;
+    let mut glass = Glass {
+        starts: Vec::new(),
+        latencies: Vec::new(),
+        sent: 0,
+    };
+    // The first start finds where the picture lies and is not counted.
+    for start in 0..=starts {
+        let began = clock::now();
+        let mut bob = Terminal::start(TERMINAL, &bob, None);
+        let seen = first_picture(&mut bob, &mut place, began);
+        if start > 0 {
+            glass.starts.push(seen.duration_since(began).as_secs_f64() * 1e3);
+        }
+        if start == starts {
+            let place = place.expect("a picture was seen");
+            glass.latencies = latencies(&mut bob, place, &feed, watch);
+            glass.sent = (watch.as_secs_f64() * f64::from(FPS)) as usize;
+        }
+        bob.type_keys("q");
+        bob.ended();
+    }
+    drain.stop();
+    feed.stop();
+    glass
+}
+
+/// Two people with the test picture and a tone.
+pub fn cost(duration: Duration) -> Cost {
+    let server = Server::start();
+    let start = |name| {
+        let mut terminal = Terminal::start(TERMINAL, &joins(&server, name, &["--camera", "test"]), None);
+        terminal.until("joined", |screen| screen.contents().contains("lobby"));
+        terminal
+    };
+    let ann = start("ann");
+    let mut bob = start("bob");
+    let pids = [ann.pid(), bob.pid()];
+    let drain = Drain::start(ann);
+    // The line is explored for some seconds after the first picture.
+    bob.watch(Duration::from_secs(5));
+    let (before, loopback, began) = (pids.map(cpu_seconds), Loopback::now(), clock::now());
+    let (frames, bytes) = bob.watch(duration);
+    let seconds = clock::now().duration_since(began).as_secs_f64();
+    let after = pids.map(cpu_seconds);
+    let kbps_counted = loopback.payload_kbit_since() / seconds / 2.0;
+    let cpu = (after[0] + after[1] - before[0] - before[1]) / seconds / 2.0;
+    let rss_mb = pids.map(rss_mb).iter().sum::<f64>() / 2.0;
+    bob.type_keys("q");
+    bob.ended();
+    drain.stop();
+    Cost {
+        cpu,
+        rss_mb,
+        kbps_counted,
+        kbps_told: kbps_told(&server),
+        frames_a_second: frames as f64 / seconds,
+        terminal_kb_a_second: bytes as f64 / seconds / 1e3,
+    }
+}
+
+fn joins(server: &Server, name: &str, more: &[&str]) -> Vec<String> {
+    let args = [
+        "--server",
+        &server.url,
+        "--room",
+        "lobby",
+        "--name",
+        name,
+        "--mic",
+        "tone",
+        "--speaker",
+        "none",
+    ];
+    args.iter().chain(more).map(|&arg| arg.to_owned()).collect()
+}
+
+/// Two headless people tell what they send; the mean of the last five seconds of ten.
+fn kbps_told(server: &Server) -> f64 {
+    let viewport = format!(r#"{{"do":"viewport","width":{},"height":{},"fps":30}}"#, 80, 46);
+    let start = |name| {
+        let mut program = Program::start(&person(
+            server,
+            "told",
+            name,
+            &["--camera", "test", "--mic", "tone"],
+        ));
+        program.tell(&viewport);
+        program
+    };
+    let (mut ann, mut bob) = (start("ann"), start("bob"));
+    for person in [&mut ann, &mut bob] {
+        person.event("first-frame");
+    }
+    let mut told = Vec::new();
+    for second in 0..15 {
+        for person in [&mut ann, &mut bob] {
+            let stats = person.event("stats");
+            if second >= 5 {
+                told.push(stats["send_kbps"].as_f64().expect("a number"));
+            }
+        }
+    }
+    told.iter().sum::<f64>() / told.len() as f64
+}
+
+/// Where on the screen's square pixels the picture lies.
+#[derive(Clone, Copy)]
+struct Place {
+    x: usize,
+    y: usize,
+    size: Size,
+}
+
+impl Place {
+    fn read(self, terminal: &Terminal) -> Option<u32> {
+        stamp::read(&crop(&terminal.pixels(), self.x, self.y, self.size))
+    }
+
+    /// Every place where a picture of the camera's aspect may lie that fills the terminal's width.
+    fn all() -> impl Iterator<Item = Self> {
+        let (width, height) = (u32::from(TERMINAL.cols), u32::from(TERMINAL.rows) * 2);
+        (40..=height).rev().flat_map(move |tall| {
+            (0..=(height - tall) as usize).map(move |y| Self {
+                x: 0,
+                y,
+                size: Size::new(width, tall),
+            })
+        })
+    }
+}
+
+/// Reads until a stamped picture is on the screen and returns when it had arrived.
+fn first_picture(terminal: &mut Terminal, place: &mut Option<Place>, began: Instant) -> Instant {
+    let until = began + DEADLINE;
+    let mut last = Vec::new();
+    while let Some(at) = terminal.frame(until) {
+        match place {
+            Some(place) if place.read(terminal).is_some() => return at,
+            Some(_) => (),
+            // A place is the right one where successive numbers are read at it: one may be chance.
+            None => {
+                let now: Vec<(Place, u32)> = Place::all()
+                    .filter_map(|p| Some((p, p.read(terminal)?)))
+                    .collect();
+                let goes_on = |(p, n): &&(Place, u32)| {
+                    let before = |(q, m): &(Place, u32)| {
+                        q.y == p.y && q.size == p.size && (*m + 1..*m + 4).contains(n)
+                    };
+                    last.iter().any(before)
+                };
+                *place = now.iter().find(goes_on).map(|(p, _)| *p);
+                last = now;
+            }
+        }
+    }
+    panic!("no picture; the screen is\n{}", terminal.screen().contents());
+}
+
+/// For each frame that is seen in this time, how old it is when it is first seen.
+fn latencies(terminal: &mut Terminal, place: Place, feed: &Feed, watch: Duration) -> Vec<f64> {
+    // What the line carries is explored for some seconds after the first picture.
+    terminal.watch(Duration::from_secs(5));
+    let mut found = Vec::new();
+    let (until, mut newest) = (clock::now() + watch, None);
+    while let Some(at) = terminal.frame(until) {
+        let Some(n) = place.read(terminal).filter(|&n| newest.is_none_or(|m| n > m)) else {
+            continue;
+        };
+        if let Some(sent) = feed.sent(n) {
+            found.push(at.saturating_duration_since(sent).as_secs_f64() * 1e3);
+            newest = Some(n);
+        }
+    }
+    found
+}
+
+/// Stamped frames into a FIFO, 30 a second, each noted before it is written.
+struct Feed {
+    stop: Sender<()>,
+    sent: std::sync::Arc<std::sync::Mutex<Vec<Instant>>>,
+}
+
+impl Feed {
+    fn start(fifo: &Path) -> Self {
+        let fifo = fifo.to_owned();
+        let (stop, stopped) = channel();
+        let sent = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let note = sent.clone();
+        thread::spawn(move || {
+            // Opening waits for the reader.
+            let Ok(mut camera) = File::options().write(true).open(fifo) else {
+                return;
+            };
+            if camera.write_all(y4m_header(CAMERA).as_bytes()).is_err() {
+                return;
+            }
+            let began = clock::now();
+            for n in 0.. {
+                let mut frame = FRAME.to_vec();
+                frame.extend_from_slice(stamped(CAMERA, n).bytes());
+                let due = began + Duration::from_secs(1) * n / FPS;
+                if !wait(&stopped, due) {
+                    return;
+                }
+                note.lock().expect("nobody panics with it").push(clock::now());
+                if camera.write_all(&frame).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { stop, sent }
+    }
+
+    fn sent(&self, n: u32) -> Option<Instant> {
+        self.sent
+            .lock()
+            .expect("nobody panics with it")
+            .get(n as usize)
+            .copied()
+    }
+
+    fn stop(self) {
+        let _ = self.stop.send(());
+    }
+}
+
+/// Waits until `due`; false where it was stopped.
+fn wait(stopped: &Receiver<()>, due: Instant) -> bool {
+    let left = due.saturating_duration_since(clock::now());
+    stopped.recv_timeout(left) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+}
+
+/// Reads a terminal nobody looks at, as a terminal does.
+struct Drain {
+    stop: std::sync::Arc<AtomicBool>,
+    thread: thread::JoinHandle<Terminal>,
+}
+
+impl Drain {
+    fn start(mut terminal: Terminal) -> Self {
+        let stop = std::sync::Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                terminal.watch(Duration::from_millis(100));
+            }
+            terminal
+        });
+        Self { stop, thread }
+    }
+
+    fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut terminal = self.thread.join().expect("the reader does not panic");
+        terminal.type_keys("q");
+        terminal.ended();
+    }
+}
+
+fn make_fifo(path: &Path) {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("the folder is new");
+}
+
+/// Processor time that the process and its threads have had.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // After the name, which is in parentheses and may hold anything: utime and stime, fields 14 and 15.
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let ticks = |n: usize| {
+        fields
+            .get(n)
+            .and_then(|f| f.parse::<f64>().ok())
+            .unwrap_or(f64::NAN)
+    };
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+fn rss_mb(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kb = status.lines().find_map(|l| {
+        l.strip_prefix("VmRSS:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse::<f64>()
+            .ok()
+    });
+    kb.unwrap_or(f64::NAN) / 1000.0
+}
+
+/// The loopback device's counters.
+struct Loopback {
+    bytes: f64,
+    packets: f64,
+}
+
+impl Loopback {
+    /// Ethernet 14, IPv4 20, UDP 8.
+    const HEADERS: f64 = 42.0;
+
+    fn now() -> Self {
+        let devices = std::fs::read_to_string("/proc/net/dev").unwrap_or_default();
+        let fields = devices
+            .lines()
+            .find_map(|l| l.trim().strip_prefix("lo:"))
+            .unwrap_or_default();
+        let mut fields = fields.split_whitespace().map(|f| f.parse().unwrap_or(f64::NAN));
+        Self {
+            bytes: fields.next().unwrap_or(f64::NAN),
+            packets: fields.next().unwrap_or(f64::NAN),
+        }
+    }
+
+    fn payload_kbit_since(&self) -> f64 {
+        let now = Self::now();
+        (now.bytes - self.bytes - Self::HEADERS * (now.packets - self.packets)) * 8.0 / 1e3
+    }
+}

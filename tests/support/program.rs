@@ -1,0 +1,274 @@
+//! The real program as a child process: events out, commands in.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use facetty::io::clock;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Until here everything that is waited for has come, on any machine.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running `facetty --headless`; killed when dropped.
+pub struct Program {
+    pid: Pid,
+    stdin: Option<ChildStdin>,
+    events: Receiver<Value>,
+    errors: Option<JoinHandle<String>>,
+    exit: Receiver<ExitStatus>,
+    seen: Vec<Value>,
+    args: String,
+}
+
+/// How a program ended.
+pub struct Ended {
+    /// The exit code, or `None` after a signal.
+    pub code: Option<i32>,
+    /// Everything on standard error.
+    pub stderr: String,
+    /// Every event since the start.
+    pub events: Vec<Value>,
+}
+
+impl Program {
+    /// Starts the program with these arguments and no configuration of the user's own.
+    pub fn start<S: AsRef<str>>(args: &[S]) -> Self {
+        Self::spawn(
+            command(args),
+            args.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" "),
+        )
+    }
+
+    fn spawn(mut command: Command, args: String) -> Self {
+        let mut child: Child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program was built beside this test");
+        let stdout = child.stdout.take().expect("piped above");
+        let mut stderr = child.stderr.take().expect("piped above");
+        let stdin = child.stdin.take();
+        let pid = Pid::from_child(&child);
+        let (event, events) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let value =
+                    serde_json::from_str(&line).unwrap_or_else(|e| panic!("not an event, {e}: {line}"));
+                if event.send(value).is_err() {
+                    return;
+                }
+            }
+        });
+        let errors = thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = stderr.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let (ended, exit) = channel();
+        thread::spawn(move || {
+            let status = child.wait().expect("a child can be waited for");
+            let _ = ended.send(status);
+        });
+        Self {
+            pid,
+            stdin,
+            events,
+            errors: Some(errors),
+            exit,
+            seen: Vec::new(),
+            args,
+        }
+    }
+
+    /// The process.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// The next event of this name; those before it are kept for [`Program::events`].
+    pub fn event(&mut self, name: &str) -> Value {
+        self.event_where(name, |_| true)
+    }
+
+    /// The next event of this name that fits.
+    pub fn event_where(&mut self, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let until = clock::now() + DEADLINE;
+        loop {
+            let left = until.saturating_duration_since(clock::now());
+            match self.events.recv_timeout(left) {
+                Ok(event) => {
+                    self.seen.push(event.clone());
+                    if event["event"] == name && fits(&event) {
+                        return event;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => panic!("no {name} event in time\n{}", self.story()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!(
+                        "ended before the {name} event\n{}\nstderr: {}",
+                        self.story(),
+                        self.stderr()
+                    )
+                }
+            }
+        }
+    }
+
+    /// Every event so far, in order.
+    pub fn events(&mut self) -> &[Value] {
+        self.seen.extend(self.events.try_iter());
+        &self.seen
+    }
+
+    /// Writes one line to the program's standard input.
+    pub fn tell(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("not closed yet");
+        writeln!(stdin, "{line}")
+            .and_then(|()| stdin.flush())
+            .expect("the program reads its standard input");
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let _ = kill_process(self.pid, signal);
+    }
+
+    /// Asks it to leave and waits for the end.
+    pub fn leave(mut self) -> Ended {
+        self.tell(r#"{"do":"leave"}"#);
+        self.ended()
+    }
+
+    /// Kills it, as a crash would.
+    pub fn kill(self) {
+        self.signal(Signal::KILL);
+        self.ended();
+    }
+
+    /// Waits for the end.
+    pub fn ended(mut self) -> Ended {
+        let status = self
+            .exit
+            .recv_timeout(DEADLINE)
+            .unwrap_or_else(|_| panic!("does not end\n{}", self.story()));
+        let stderr = self.stderr();
+        // The reader's end of the channel closes once all of standard output was read.
+        while let Ok(event) = self.events.recv_timeout(DEADLINE) {
+            self.seen.push(event);
+        }
+        Ended {
+            code: status.code(),
+            stderr,
+            events: std::mem::take(&mut self.seen),
+        }
+    }
+
+    fn stderr(&mut self) -> String {
+        let errors = self.errors.take().expect("asked once, at the end");
+        errors.join().expect("the reader does not panic")
+    }
+
+    fn story(&mut self) -> String {
+        self.seen.extend(self.events.try_iter());
+        let mut lines = vec![format!("facetty {}", self.args)];
+        lines.extend(self.seen.iter().map(Value::to_string));
+        lines.join("\n")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // What was reaped already has left its result, or (in `ended`) had it taken.
+        if self.errors.is_some() && self.exit.try_recv().is_err() {
+            self.signal(Signal::KILL);
+        }
+    }
+}
+
+impl Ended {
+    /// The events of this name.
+    pub fn all(&self, name: &str) -> Vec<&Value> {
+        self.events.iter().filter(|e| e["event"] == name).collect()
+    }
+}
+
+/// The program with these arguments, deaf to the user's environment.
+pub fn command<S: AsRef<str>>(args: &[S]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_facetty"));
+    command
+        .args(args.iter().map(AsRef::as_ref))
+        .env_remove("FACETTY_SERVER")
+        .env_remove("NO_COLOR")
+        .env("XDG_CONFIG_HOME", "/nonexistent");
+    command
+}
+
+/// A meeting point of its own on a port of its own.
+pub struct Server {
+    program: Program,
+    /// Its address for `--server`.
+    pub url: String,
+}
+
+impl Server {
+    /// On a free port.
+    pub fn start() -> Self {
+        Self::listen("127.0.0.1:0")
+    }
+
+    /// On this address.
+    pub fn listen(address: &str) -> Self {
+        let mut program = Program::start(&["serve", "--listen", address, "--headless"]);
+        let url = program.event("serving")["url"]
+            .as_str()
+            .expect("a URL")
+            .to_owned();
+        Self { program, url }
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        let url = url::Url::parse(&self.url).expect("the server knows its URL");
+        format!(
+            "{}:{}",
+            url.host_str().expect("a host"),
+            url.port_or_known_default().expect("a port")
+        )
+    }
+
+    /// Kills it, as a crash would.
+    pub fn kill(self) {
+        self.program.kill();
+    }
+}
+
+/// The arguments of a person in `room` who has no device, and `more`.
+pub fn person(server: &Server, room: &str, name: &str, more: &[&str]) -> Vec<String> {
+    let mut args = vec![
+        "--headless",
+        "--server",
+        &server.url,
+        "--room",
+        room,
+        "--name",
+        name,
+    ];
+    for (option, default) in [("--camera", "none"), ("--mic", "none"), ("--speaker", "none")] {
+        if !more.contains(&option) {
+            args.extend([option, default]);
+        }
+    }
+    args.extend(more);
+    args.into_iter().map(String::from).collect()
+}
+
+/// `y4m:` and a path, and so on.
+pub fn source(kind: &str, path: &Path) -> String {
+    format!("{kind}:{}", path.display())
+}
