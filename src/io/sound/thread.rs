@@ -1,0 +1,282 @@
+//! The audio thread: one thread, a clock of 10 ms.
+//!
+//! Each end has its own clock and drives its own half: a microphone's blocks are encoded as they come,
+//! a speaker is given a block whenever it has room for one, and ends without a device (a tone, a file,
+//! nothing) go by the system's clock, two blocks a turn. What drifts between two clocks is taken up by
+//! the jitter buffers, which every received voice passes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::devices::{self, Owner};
+use super::hear::Hear;
+use super::ports::{Capture, Direction, Playback, Report};
+use super::speak::Speak;
+use super::{MicSource, SoundCommand, SoundConfig, SoundError, SoundEvent, SpeakerSink};
+use crate::io::clock;
+use crate::media::audio::BLOCK;
+use crate::media::tone::Tone;
+use crate::media::wav::{WavLoop, WavSink};
+
+/// A block's time.
+const STEP: Duration = Duration::from_millis(10);
+/// Between two turns where there is no device: a packet's time.
+const TURN: Duration = Duration::from_millis(20);
+/// Likewise where nothing is sent and nothing played, and only figures are kept.
+const IDLE_TURN: Duration = Duration::from_millis(100);
+/// After this long without a turn (a suspended machine) the time between is skipped.
+const SKIP: Duration = Duration::from_millis(500);
+/// Events that wait for room; the driver is stuck when there are more.
+const WAITING: usize = 256;
+/// Reports of devices that wait: each owner sends a few and then waits for its back-off.
+const REPORTS: usize = 16;
+
+enum Input {
+    None,
+    Tone(Tone),
+    Wav(WavLoop),
+    Device(Option<Capture>),
+}
+
+enum Output {
+    None,
+    Wav(WavSink),
+    Device(Option<Playback>),
+}
+
+pub(super) struct AudioThread {
+    config: SoundConfig,
+    input: Input,
+    output: Output,
+    speak: Speak,
+    hear: Hear,
+    commands: Receiver<SoundCommand>,
+    out: Outbox,
+    quit: Arc<AtomicBool>,
+    /// When the next block is due where there is no device.
+    due: Instant,
+}
+
+/// The way to the driver. What must not be lost waits here while the channel is full.
+pub(super) struct Outbox {
+    events: Sender<SoundEvent>,
+    waiting: VecDeque<SoundEvent>,
+}
+
+impl AudioThread {
+    pub(super) fn new(
+        config: SoundConfig,
+        mic: Option<WavLoop>,
+        speaker: Option<WavSink>,
+        commands: Receiver<SoundCommand>,
+        events: Sender<SoundEvent>,
+        quit: Arc<AtomicBool>,
+    ) -> Result<Self, SoundError> {
+        let input = match (&config.mic, mic) {
+            (_, Some(wav)) => Input::Wav(wav),
+            (MicSource::Tone, _) => Input::Tone(Tone::new()),
+            (MicSource::Auto | MicSource::Device(_), _) => Input::Device(None),
+            (MicSource::None | MicSource::Wav(_), None) => Input::None,
+        };
+        let output = match (&config.speaker, speaker) {
+            (_, Some(wav)) => Output::Wav(wav),
+            (SpeakerSink::Auto | SpeakerSink::Device(_), _) => Output::Device(None),
+            (SpeakerSink::None | SpeakerSink::Wav(_), None) => Output::None,
+        };
+        Ok(Self {
+            input,
+            output,
+            speak: Speak::new(config.mic_on)?,
+            hear: Hear::default(),
+            commands,
+            out: Outbox {
+                events,
+                waiting: VecDeque::new(),
+            },
+            quit,
+            due: clock::now(),
+            config,
+        })
+    }
+
+    /// Runs until told to quit, or until nobody listens to the events.
+    pub(super) fn run(mut self) {
+        let (reports, reported) = sync_channel(REPORTS);
+        let own = |direction, name| devices::own(direction, name, reports.clone(), std::thread::current());
+        let _microphone: Option<Owner> = match &self.config.mic {
+            MicSource::Auto => own(Direction::Capture, None),
+            MicSource::Device(name) => own(Direction::Capture, Some(name.clone())),
+            _ => None,
+        };
+        let _speaker: Option<Owner> = match &self.config.speaker {
+            SpeakerSink::Auto => own(Direction::Playback, None),
+            SpeakerSink::Device(name) => own(Direction::Playback, Some(name.clone())),
+            _ => None,
+        };
+        if _microphone.is_none() && _speaker.is_none() {
+            self.tell_devices();
+        }
+        while !self.quit.load(Ordering::Acquire) && !self.out.events.is_closed() {
+            while let Ok((direction, report)) = reported.try_recv() {
+                self.take_report(direction, report);
+            }
+            while let Ok(command) = self.commands.try_recv() {
+                self.obey(command);
+            }
+            let now = clock::now();
+            self.turn(now);
+            self.out.flush();
+            self.sleep();
+        }
+        if let Output::Wav(wav) = self.output
+            && let Err(error) = wav.finish()
+        {
+            tracing::warn!("{error}");
+        }
+    }
+
+    /// Does all that is due at `now`.
+    fn turn(&mut self, now: Instant) {
+        let mut block = [0.0; BLOCK];
+        // Played first: what is played here is the reference by which an echo canceller cleans what
+        // is captured below.
+        if let Output::Device(Some(playback)) = &mut self.output {
+            while playback.wants() {
+                self.hear.block(now, &mut block, &mut self.out);
+                playback.write(&block);
+            }
+        }
+        if let Input::Device(Some(capture)) = &mut self.input {
+            while capture.read(&mut block) {
+                let somebody = !self.hear.is_empty();
+                self.speak.block(&block, now, somebody, &mut self.out);
+            }
+        }
+        if now.saturating_duration_since(self.due) > SKIP {
+            self.due = now;
+        }
+        while self.due <= now {
+            let due = self.due;
+            self.due += STEP;
+            self.timed_output(due, &mut block);
+            self.timed_input(due, &mut block);
+        }
+    }
+
+    fn timed_output(&mut self, due: Instant, block: &mut [f32; BLOCK]) {
+        match &mut self.output {
+            Output::Device(Some(_)) => {}
+            Output::None | Output::Device(None) if self.hear.is_empty() => {}
+            Output::None | Output::Device(None) => self.hear.block(due, block, &mut self.out),
+            Output::Wav(wav) => {
+                self.hear.block(due, block, &mut self.out);
+                if let Err(error) = wav.write(block) {
+                    self.output = Output::None;
+                    self.out.send(SoundEvent::Notice(error.to_string()));
+                    self.tell_devices();
+                }
+            }
+        }
+    }
+
+    fn timed_input(&mut self, due: Instant, block: &mut [f32; BLOCK]) {
+        match &mut self.input {
+            Input::None | Input::Device(_) => return,
+            Input::Tone(tone) => tone.fill(block),
+            Input::Wav(wav) => {
+                if let Err(error) = wav.fill(block) {
+                    self.input = Input::None;
+                    self.out.send(SoundEvent::Notice(error.to_string()));
+                    return self.tell_devices();
+                }
+            }
+        }
+        let somebody = !self.hear.is_empty();
+        self.speak.block(block, due, somebody, &mut self.out);
+    }
+
+    /// Waits for a device, a command, or the next turn.
+    fn sleep(&self) {
+        let speaks = matches!(self.input, Input::Tone(_) | Input::Wav(_));
+        let hears = match self.output {
+            Output::Wav(_) => true,
+            Output::Device(Some(_)) => false,
+            Output::None | Output::Device(None) => !self.hear.is_empty(),
+        };
+        let turn = if speaks || matches!(self.output, Output::Wav(_)) {
+            TURN
+        } else {
+            IDLE_TURN
+        };
+        if speaks || hears || !self.out.waiting.is_empty() {
+            // A turn's last block is due one step before its end.
+            let until = self.due + (turn - STEP);
+            std::thread::park_timeout(until.saturating_duration_since(clock::now()));
+        } else {
+            std::thread::park();
+        }
+    }
+
+    fn obey(&mut self, command: SoundCommand) {
+        match command {
+            SoundCommand::AddPeer(peer) => self.hear.add(peer),
+            SoundCommand::RemovePeer(peer) => self.hear.remove(&peer),
+            SoundCommand::Packet(peer, packet) => self.hear.packet(&peer, packet),
+            SoundCommand::Mic(on) => self.speak.on = on,
+            SoundCommand::Tune { bitrate, loss } => self.speak.tune(bitrate, loss),
+        }
+    }
+
+    fn take_report(&mut self, direction: Direction, report: Report) {
+        match report {
+            Report::Microphone(capture) => self.input = Input::Device(Some(capture)),
+            Report::Speaker(playback) => self.output = Output::Device(Some(playback)),
+            Report::Back(what) => return self.out.send(SoundEvent::Notice(what)),
+            Report::Missing(why) => {
+                match direction {
+                    Direction::Capture => self.input = Input::Device(None),
+                    Direction::Playback => self.output = Output::Device(None),
+                }
+                self.out.send(SoundEvent::Notice(why));
+            }
+        }
+        self.tell_devices();
+    }
+
+    fn tell_devices(&mut self) {
+        let has_mic = !matches!(self.input, Input::None | Input::Device(None));
+        let has_speaker = !matches!(self.output, Output::None | Output::Device(None));
+        self.out.send(SoundEvent::Devices { has_mic, has_speaker });
+    }
+}
+
+impl Outbox {
+    /// Tells the driver, later if there is no room now.
+    pub(super) fn send(&mut self, event: SoundEvent) {
+        if self.waiting.len() < WAITING {
+            self.waiting.push_back(event);
+        }
+        self.flush();
+    }
+
+    /// Tells the driver, or not at all if there is no room: what is late is of no use.
+    pub(super) fn send_or_drop(&mut self, event: SoundEvent) {
+        let _ = self.events.try_send(event);
+    }
+
+    fn flush(&mut self) {
+        while let Some(event) = self.waiting.pop_front() {
+            match self.events.try_send(event) {
+                Ok(()) => {}
+                Err(TrySendError::Full(event)) => return self.waiting.push_front(event),
+                Err(TrySendError::Closed(_)) => return,
+            }
+        }
+    }
+}
