@@ -9,6 +9,7 @@ pub mod serve;
 pub mod signals;
 pub mod slot;
 pub mod socket;
+pub mod sound;
 pub mod source;
 #[cfg(unix)]
 pub mod terminal;

@@ -1,9 +1,18 @@
 //! Pictures and voice as data: frames, codecs, the jitter buffer, and sources that need no device.
 
+pub mod audio;
 pub mod frame;
+pub mod jitter;
+pub mod level;
+pub mod mix;
+pub mod playout;
+pub mod resample;
 pub mod scale;
 pub mod stamp;
+pub mod stretch;
 pub mod test_picture;
+pub mod tone;
 pub mod video;
 mod vpx;
+pub mod wav;
 pub mod y4m;
