@@ -146,3 +146,99 @@ impl Playout {
         self.ready.extend_from_slice(&self.frame);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::media::audio::{FRAME, RATE, VoiceEncoder};
+    use crate::media::tone::{PITCH, Tone};
+    use crate::units::Bitrate;
+
+    /// What is heard of so many seconds of the tone over a line that takes 40 ms and drops what
+    /// `dropped` says.
+    fn hear(seconds: usize, dropped: impl Fn(u64) -> bool) -> (Vec<f32>, Playout) {
+        #[allow(clippy::disallowed_methods)]
+        let start = Instant::now();
+        let mut encoder = VoiceEncoder::new().expect("an encoder");
+        encoder.tune(Bitrate::kbps(24), 0.1).expect("in range");
+        let mut tone = Tone::new();
+        let mut playout = Playout::new().expect("a decoder");
+        let (mut frame, mut block) = ([0.0; FRAME], [0.0; BLOCK]);
+        let mut heard = Vec::new();
+        let mut seq = 0;
+        for step in 0..seconds as u64 * 100 {
+            if step % 2 == 0 {
+                tone.fill(&mut frame);
+                if let Some(data) = encoder.encode(&frame).expect("a frame") {
+                    let packet = VoicePacket {
+                        seq,
+                        time: step * BLOCK as u64,
+                        data: Arc::from(data),
+                        arrived: start + Duration::from_millis(step * 10 + 40),
+                    };
+                    if !dropped(seq) {
+                        playout.insert(packet);
+                    }
+                    seq += 1;
+                }
+            }
+            playout.fill(start + Duration::from_millis(step * 10 + 40), &mut block);
+            heard.extend_from_slice(&block);
+        }
+        (heard, playout)
+    }
+
+    /// The share of the second's power that lies at the tone's pitch.
+    fn purity(second: &[f32]) -> f32 {
+        let (mut re, mut im, mut power) = (0.0, 0.0, 0.0);
+        for (i, sample) in second.iter().enumerate() {
+            let angle = std::f32::consts::TAU * PITCH * i as f32 / RATE as f32;
+            re += sample * angle.cos();
+            im += sample * angle.sin();
+            power += sample * sample;
+        }
+        2.0 * (re * re + im * im) / (power * second.len() as f32)
+    }
+
+    #[test]
+    fn a_clean_line_is_heard_as_it_was_spoken() {
+        let (heard, mut playout) = hear(6, |_| false);
+        // Within the fourth beep.
+        let beep = &heard[3 * 48_000 + 9_600..3 * 48_000 + 28_800];
+        assert!(purity(beep) > 0.95, "{}", purity(beep));
+        let counts = playout.take_counts();
+        assert_eq!((counts.lost, counts.late, counts.concealed), (0, 0, 0));
+        assert!(
+            playout.delay() <= Duration::from_millis(31),
+            "{:?}",
+            playout.delay()
+        );
+    }
+
+    #[test]
+    fn a_lost_packet_is_hardly_heard() {
+        let (heard, mut playout) = hear(12, |seq| seq % 15 == 14);
+        let counts = playout.take_counts();
+        assert!(counts.lost >= 25, "{counts:?}");
+        // What is lost beside a pause cannot be told from the pause.
+        assert!(counts.concealed < counts.lost * FRAME as u64 / 3, "{counts:?}");
+        for second in 3..11 {
+            let beep = &heard[second * 48_000 + 9_600..][..19_200];
+            let power = beep.iter().map(|s| s * s).sum::<f32>() / beep.len() as f32;
+            assert!((0.003..0.008).contains(&power), "second {second}: {power}");
+            let steepest = beep.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
+            assert!(steepest < 0.05, "second {second} clicks: {steepest}");
+        }
+    }
+
+    #[test]
+    fn who_is_cut_off_fades_and_falls_silent() {
+        let (heard, mut playout) = hear(4, |seq| seq > 60);
+        let loudest = |x: &[f32]| x.iter().fold(0.0_f32, |m, s| m.max(s.abs()));
+        assert!(loudest(&heard[48_000..96_000]) > 0.08);
+        assert_eq!(loudest(&heard[120_000..]), 0.0);
+        assert_eq!(playout.take_counts().lost, 0);
+    }
+}
