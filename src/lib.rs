@@ -13,9 +13,12 @@
 //! | pure | [`media`], [`picture`], [`text`], [`units`] | no clock, no thread, no device, no socket |
 //! | sans-IO | [`call`], [`signal`] | `handle_*(…, now)` in, `poll_output()` out |
 //! | view | [`ui`] | state, `update(action) -> commands`, `render(frame, &state, area)` |
-//! | io | [`io`], `cli`, `main` | the only place with tokio, threads, sockets, devices, `Instant::now` |
+//! | io | [`io`], [`app`], [`cli`], [`config`], `main` | the only place with tokio, threads, sockets, devices, `Instant::now` |
 
+pub mod app;
 pub mod call;
+pub mod cli;
+pub mod config;
 pub mod io;
 pub mod media;
 pub mod picture;

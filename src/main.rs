@@ -1,3 +1,7 @@
 //! The `facetty` program; all of it is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    facetty::app::main()
+}

@@ -1,6 +1,14 @@
 //! Everything that touches the world: clock, threads, sockets, devices, the terminal.
 
 pub mod clock;
+pub mod decode;
+pub mod demo;
+pub mod drive;
+pub mod encode;
+pub mod error;
+pub mod front;
+pub mod headless;
+pub mod meet;
 pub mod page;
 #[cfg(unix)]
 pub mod screen;
@@ -14,3 +22,4 @@ pub mod source;
 #[cfg(unix)]
 pub mod terminal;
 mod tls;
+pub mod udp;

@@ -5,6 +5,7 @@ pub mod frame;
 pub mod jitter;
 pub mod level;
 pub mod mix;
+pub mod parrot;
 pub mod playout;
 pub mod resample;
 pub mod scale;

@@ -403,6 +403,23 @@ impl ErrorCode {
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Malformed | Self::NoSuchPeer | Self::Unknown)
     }
+
+    /// As on the wire.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too-large",
+            Self::Version => "version",
+            Self::BadRoom => "bad-room",
+            Self::RoomFull => "room-full",
+            Self::ServerFull => "server-full",
+            Self::NotJoined => "not-joined",
+            Self::NoSuchPeer => "no-such-peer",
+            Self::TooMany => "too-many",
+            Self::Replaced => "replaced",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 impl LeaveReason {

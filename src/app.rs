@@ -1,0 +1,149 @@
+//! The program: arguments in, exit status out.
+
+use std::fs::File;
+use std::future::Future;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use serde_json::json;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command, MediaArgs, ServeArgs};
+use crate::config::Config;
+use crate::io::drive::{self, Place};
+use crate::io::error::CallError;
+use crate::io::headless::Events;
+use crate::io::serve::{ServeConfig, Server, urls};
+use crate::io::signals::Signals;
+use crate::io::{clock, demo};
+
+/// What ends the program otherwise than as asked: an exit status and a line.
+struct Failure(u8, String);
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(status, line)) => {
+            let _ = writeln!(std::io::stderr(), "facetty: {line}");
+            ExitCode::from(status)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let config = match Config::path(|name| std::env::var(name).ok()) {
+        Some(path) => Config::load(&path).map_err(|error| Failure(2, error.to_string()))?,
+        None => Config::default(),
+    };
+    let usage = |line| Failure(2, line);
+    match cli.command {
+        Some(Command::Serve(args)) => block_on(serve(args)),
+        Some(Command::Demo(args)) => {
+            let log = open_log(&args.media)?;
+            let options = args.media.resolve(&config).map_err(usage)?;
+            block_on(async { demo::run(options, log).await.map_err(Failure::from) })
+        }
+        None => {
+            let log = open_log(&cli.call.media)?;
+            let options = cli.call.resolve(&config).map_err(usage)?;
+            let call = drive::run(options, Place::ByOptions, log, std::future::pending());
+            block_on(async { call.await.map_err(Failure::from) })
+        }
+    }
+}
+
+/// One thread drives everything: sockets and timers of one call, or of a server's rooms.
+fn block_on(task: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure(1, format!("the runtime does not start: {error}")))?;
+    let result = runtime.block_on(task);
+    // A thread that waits in a read of standard input keeps nobody.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(args: ServeArgs) -> Result<(), Failure> {
+    let config = ServeConfig {
+        max_rooms: args.max_rooms as usize,
+        max_peers: args.max_peers as usize,
+        allow_origin: args.allow_origin,
+        ..ServeConfig::new(args.listen)
+    };
+    let failure = |error: &dyn std::fmt::Display| Failure(1, error.to_string());
+    let server = Server::bind(config).map_err(|error| failure(&error))?;
+    let mut signals = Signals::new().map_err(|error| failure(&error))?;
+    let bound = server.local_addr();
+    let reachable = urls(bound);
+    let url = reachable
+        .first()
+        .cloned()
+        .unwrap_or_else(|| format!("ws://{bound}"));
+    let page = url.replacen("ws", "http", 1);
+    let events = Events::start(clock::now());
+    if args.headless {
+        events.emit("serving", json!({ "url": url, "page": page }));
+    } else {
+        let mut out = std::io::stdout();
+        let _ = writeln!(out, "facetty serves rooms at");
+        for url in &reachable {
+            let _ = writeln!(out, "  {url}");
+        }
+        let _ = writeln!(
+            out,
+            "join one with\n  facetty --room NAME --server {url}\nCtrl-C ends it."
+        );
+    }
+    let asked = async {
+        loop {
+            if let crate::io::signals::Asked::End(..) = signals.next().await {
+                return;
+            }
+        }
+    };
+    server.run(asked).await;
+    if args.headless {
+        events.emit("ended", json!({ "reason": "signal" }));
+    }
+    Ok(())
+}
+
+/// Begins to log where a file was named, and says which.
+fn open_log(media: &MediaArgs) -> Result<Option<std::path::PathBuf>, Failure> {
+    let Some(path) = media.log.clone() else {
+        return Ok(None);
+    };
+    let file = open_for_append(&path).map_err(|error| {
+        Failure(
+            1,
+            format!(
+                "--log {}: {error}; choose a file that can be written",
+                path.display()
+            ),
+        )
+    })?;
+    let level = match media.verbose {
+        0 => "warn,facetty=info",
+        1 => "info,facetty=debug",
+        _ => "trace",
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(level))
+        .with_ansi(false)
+        .with_writer(file)
+        .init();
+    Ok(Some(path))
+}
+
+fn open_for_append(path: &Path) -> std::io::Result<File> {
+    File::options().create(true).append(true).open(path)
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Failure(error.status(), error.to_string())
+    }
+}

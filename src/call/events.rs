@@ -1,0 +1,129 @@
+//! What a call gives out.
+
+use std::time::{Duration, Instant};
+
+use str0m::net::Transmit;
+
+use super::figures::Figures;
+use super::peer::{Agreed, VideoFrame};
+use super::targets::Target;
+use crate::media::jitter::VoicePacket;
+use crate::signal::message::{ClientMessage, PeerId};
+use crate::text::SafeText;
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a packet from the socket at `source` to `destination`.
+    Transmit(Transmit),
+    /// Send a message to the meeting point.
+    Signal(ClientMessage),
+    /// Run these encoders, and no others.
+    Targets(Vec<Target>),
+    /// Decode a picture.
+    Video {
+        /// Whose.
+        peer: PeerId,
+        /// The picture.
+        frame: VideoFrame,
+    },
+    /// Play a voice packet.
+    Voice {
+        /// Whose.
+        peer: PeerId,
+        /// The packet.
+        packet: VoicePacket,
+    },
+    /// Tell the user.
+    Event(Event),
+}
+
+/// Something happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// In the room.
+    Joined {
+        /// The own identity.
+        id: PeerId,
+    },
+    /// Somebody came.
+    PeerJoined {
+        /// Who.
+        peer: PeerId,
+        /// Their name.
+        name: SafeText,
+    },
+    /// Somebody calls themselves differently.
+    Renamed {
+        /// Who.
+        peer: PeerId,
+        /// Their name now.
+        name: SafeText,
+    },
+    /// Somebody went.
+    PeerLeft {
+        /// Who.
+        peer: PeerId,
+        /// `left` or `lost`.
+        reason: String,
+    },
+    /// There is a path, and it is encrypted.
+    Connected {
+        /// To whom.
+        peer: PeerId,
+        /// Since they were met.
+        after: Duration,
+        /// The kind of the own end: `host`, `srflx`, `prflx`, `relay`.
+        local: &'static str,
+        /// The kind of the far end.
+        remote: &'static str,
+        /// What is sent to them.
+        agreed: Agreed,
+    },
+    /// A path changed.
+    Path {
+        /// To whom.
+        peer: PeerId,
+        /// How it stands.
+        state: PathState,
+        /// Why, in words.
+        why: String,
+    },
+    /// Somebody switched microphone or camera.
+    Mute {
+        /// Who.
+        peer: PeerId,
+        /// The microphone is muted.
+        mic: bool,
+        /// The camera is off.
+        camera: bool,
+    },
+    /// Figures of the last second.
+    Figures {
+        /// With whom.
+        peer: PeerId,
+        /// The figures.
+        figures: Figures,
+    },
+    /// Something went wrong that the user should know.
+    Error {
+        /// A word for programs.
+        code: String,
+        /// In words.
+        message: String,
+    },
+}
+
+/// How a path stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathState {
+    /// Nothing comes.
+    Unstable {
+        /// Since then.
+        since: Instant,
+    },
+    /// It comes again.
+    Restored,
+    /// None was found.
+    Failed,
+}

@@ -1,0 +1,151 @@
+//! What is counted for one person, and the figures of each second.
+
+use std::time::{Duration, Instant};
+
+use str0m::stats::PeerStats;
+
+use crate::units::Bitrate;
+
+/// A gap in the picture that exceeds the usual one by this is a freeze (libwebrtc's threshold).
+const FREEZE: Duration = Duration::from_millis(150);
+
+/// Figures of one person's call over the last second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Round trip.
+    pub rtt: Option<Duration>,
+    /// UDP payload sent, bits per second.
+    pub sent: Bitrate,
+    /// UDP payload received, bits per second.
+    pub received: Bitrate,
+    /// What the line is thought to carry.
+    pub estimate: Option<Bitrate>,
+    /// Share of packets lost on the way here, 0 to 1.
+    pub loss_in: f32,
+    /// Share of packets lost on the way there, 0 to 1.
+    pub loss_out: f32,
+    /// Pictures received whole, per second.
+    pub fps_in: f32,
+    /// Pictures sent, per second.
+    pub fps_out: f32,
+    /// Freezes since the start.
+    pub freezes: u32,
+    /// Key frames received since the start.
+    pub keyframes_in: u32,
+}
+
+pub(super) struct Meter {
+    since: Instant,
+    heard: Instant,
+    bytes_out: u64,
+    bytes_in: u64,
+    pictures_out: u32,
+    pictures_in: u32,
+    last_picture: Option<Instant>,
+    usual_gap: Duration,
+    freezes: u32,
+    keyframes_in: u32,
+    estimate: Option<Bitrate>,
+    loss_in: f32,
+    loss_out: f32,
+    rtt: Option<Duration>,
+}
+
+impl Meter {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            heard: now,
+            bytes_out: 0,
+            bytes_in: 0,
+            pictures_out: 0,
+            pictures_in: 0,
+            last_picture: None,
+            usual_gap: Duration::from_millis(33),
+            freezes: 0,
+            keyframes_in: 0,
+            estimate: None,
+            loss_in: 0.0,
+            loss_out: 0.0,
+            rtt: None,
+        }
+    }
+
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.bytes_out += bytes as u64;
+    }
+
+    pub(super) fn received(&mut self, bytes: usize, now: Instant) {
+        self.bytes_in += bytes as u64;
+        self.heard = now;
+    }
+
+    pub(super) fn last_heard(&self) -> Instant {
+        self.heard
+    }
+
+    pub(super) fn sent_picture(&mut self) {
+        self.pictures_out += 1;
+    }
+
+    pub(super) fn received_picture(&mut self, keyframe: bool, now: Instant) {
+        self.pictures_in += 1;
+        self.keyframes_in += u32::from(keyframe);
+        if let Some(last) = self.last_picture {
+            let gap = now.saturating_duration_since(last);
+            if gap > self.usual_gap + FREEZE {
+                self.freezes += 1;
+            }
+            self.usual_gap = (self.usual_gap * 7 + gap.min(Duration::from_secs(1))) / 8;
+        }
+        self.last_picture = Some(now);
+    }
+
+    pub(super) fn picture_pauses(&mut self) {
+        self.last_picture = None;
+    }
+
+    pub(super) fn set_estimate(&mut self, estimate: Bitrate) {
+        self.estimate = Some(estimate);
+    }
+
+    pub(super) fn set_egress(&mut self, loss: Option<f32>, rtt: Option<Duration>) {
+        self.loss_out = self.loss_out.max(loss.unwrap_or(0.0));
+        self.rtt = rtt.or(self.rtt);
+    }
+
+    pub(super) fn set_ingress(&mut self, loss: Option<f32>) {
+        self.loss_in = self.loss_in.max(loss.unwrap_or(0.0));
+    }
+
+    /// The figures since the last call, and a new second begins.
+    pub(super) fn figures(&mut self, stats: &PeerStats, now: Instant) -> Figures {
+        let seconds = now.saturating_duration_since(self.since).as_secs_f64().max(0.001);
+        let rate = |bytes: u64| Bitrate((bytes as f64 * 8.0 / seconds) as u64);
+        let pair = stats
+            .selected_candidate_pair
+            .as_ref()
+            .and_then(|pair| pair.current_round_trip_time);
+        let figures = Figures {
+            rtt: pair.or(stats.rtt).or(self.rtt),
+            sent: rate(self.bytes_out),
+            received: rate(self.bytes_in),
+            estimate: self.estimate,
+            loss_in: stats.ingress_loss_fraction.unwrap_or(0.0).max(self.loss_in),
+            loss_out: stats.egress_loss_fraction.unwrap_or(0.0).max(self.loss_out),
+            fps_in: (f64::from(self.pictures_in) / seconds) as f32,
+            fps_out: (f64::from(self.pictures_out) / seconds) as f32,
+            freezes: self.freezes,
+            keyframes_in: self.keyframes_in,
+        };
+        (
+            self.since,
+            self.bytes_in,
+            self.bytes_out,
+            self.pictures_in,
+            self.pictures_out,
+        ) = (now, 0, 0, 0, 0);
+        (self.loss_in, self.loss_out) = (0.0, 0.0);
+        figures
+    }
+}

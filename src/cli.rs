@@ -1,0 +1,362 @@
+//! The command line: what is asked for, checked before anything begins.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::call::identity;
+use crate::config::Config;
+use crate::io::drive::{CallOptions, Interface};
+use crate::io::headless::ScreenSink;
+use crate::io::socket::Invite;
+use crate::io::sound::{MicSource, SpeakerSink};
+use crate::io::source::CameraSource;
+use crate::media::video::VideoCodec;
+use crate::picture::ColorDepth;
+use crate::text::SafeText;
+use crate::units::Bitrate;
+
+/// A video call that lives in a terminal.
+///
+/// With --room NAME (or a link) you join that room, and whoever comes first opens it. With neither a
+/// fresh room is opened, and its link is shown.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    /// What to do; a call, where nothing is said.
+    pub command: Option<Command>,
+    /// The call.
+    #[command(flatten)]
+    pub call: CallArgs,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the meeting point: rooms for those who can reach this machine
+    Serve(ServeArgs),
+    /// A call on this machine with the built-in peer, through a real server, ICE, DTLS and SRTP
+    Demo(DemoArgs),
+}
+
+/// A call.
+#[derive(Debug, Args)]
+pub struct CallArgs {
+    /// A link to a room, such as http://192.168.1.23:7880/standup
+    #[arg(conflicts_with = "room")]
+    pub invite: Option<String>,
+    /// Join this room; the first one in opens it (1 to 64 of A-Z a-z 0-9 . _ -)
+    #[arg(long, value_name = "NAME", value_parser = room_name)]
+    pub room: Option<String>,
+    /// The meeting point (ws:, wss:, http: or https:); without one, rooms are looked for on this
+    /// machine and the local network, and opened here where there is none
+    #[arg(long, value_name = "URL", env = "FACETTY_SERVER", conflicts_with = "invite")]
+    pub server: Option<String>,
+    #[command(flatten)]
+    /// Picture and sound.
+    pub media: MediaArgs,
+}
+
+/// The demo.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Picture and sound.
+    #[command(flatten)]
+    pub media: MediaArgs,
+}
+
+/// Picture, sound, and how they are shown.
+#[derive(Debug, Args)]
+pub struct MediaArgs {
+    /// How others see you called [default: the login name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// auto, none, test, an index, /dev/videoN, image:PATH, y4m:PATH (looped), y4m:- (standard input, live)
+    /// [default: auto]
+    #[arg(long, value_name = "SRC")]
+    pub camera: Option<String>,
+    /// auto, none, tone, a device's name, wav:PATH (looped) [default: auto]
+    #[arg(long, value_name = "SRC")]
+    pub mic: Option<String>,
+    /// auto, none, a device's name, wav:PATH (writes what would be heard) [default: auto]
+    #[arg(long, value_name = "SINK")]
+    pub speaker: Option<String>,
+    /// Join with the microphone off
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub muted: bool,
+    /// Join with the camera off
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub no_video: bool,
+    /// Colours of the terminal; NO_COLOR means mono [default: auto]
+    #[arg(long, value_name = "DEPTH", value_enum)]
+    pub color: Option<Color>,
+    /// Pictures a second, sent and asked for [default: 30]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60))]
+    pub fps: Option<u32>,
+    /// The video codec [default: auto]
+    #[arg(long, value_enum)]
+    pub codec: Option<CodecChoice>,
+    /// The most that is sent to one peer, picture and voice, in kbit/s (at least 32)
+    #[arg(long, value_name = "KBIT", value_parser = clap::value_parser!(u64).range(32..))]
+    pub max_bitrate: Option<u64>,
+    /// No interface: events as JSON lines on standard output, commands on standard input
+    #[arg(long)]
+    pub headless: bool,
+    /// With --headless: none, or y4m:PATH (the remote picture as decoded)
+    #[arg(long, value_name = "SINK", requires = "headless", default_value = "none")]
+    pub screen: ScreenSink,
+    /// Leave after so many seconds
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    pub duration: Option<Duration>,
+    /// Log to this file
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Log more; twice: everything
+    #[arg(short, action = ArgAction::Count, requires = "log")]
+    pub verbose: u8,
+}
+
+/// The meeting point.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Where to listen; port 0 picks one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:7880")]
+    pub listen: SocketAddr,
+    /// Pages of this origin may connect as well (repeatable)
+    #[arg(long, value_name = "ORIGIN")]
+    pub allow_origin: Vec<String>,
+    /// Rooms at the same time
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_rooms: u32,
+    /// People in one room
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=64))]
+    pub max_peers: u32,
+    /// Events as JSON lines on standard output
+    #[arg(long)]
+    pub headless: bool,
+}
+
+/// A terminal's colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// What the environment says.
+    Auto,
+    /// 16 million.
+    Truecolor,
+    /// 256.
+    #[value(name = "256")]
+    Ansi256,
+    /// 16.
+    #[value(name = "16")]
+    Ansi16,
+    /// None.
+    Mono,
+}
+
+/// Which codec is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CodecChoice {
+    /// VP9, else VP8.
+    Auto,
+    /// VP9 alone.
+    Vp9,
+    /// VP8 alone.
+    Vp8,
+}
+
+impl CallArgs {
+    /// Options and configuration file brought together.
+    ///
+    /// # Errors
+    /// A sentence that names the option and the remedy.
+    pub fn resolve(self, config: &Config) -> Result<CallOptions, String> {
+        let mut options = self.media.resolve(config)?;
+        let mut server = self.server.or_else(|| config.server.clone());
+        let mut room = self.room;
+        if let Some(link) = &self.invite {
+            let invite = Invite::parse(link).map_err(|e| format!("'{link}' is no link to a room: {e}"))?;
+            room = Some(invite.room.ok_or_else(|| {
+                format!("'{link}' names no room; a link looks like http://192.168.1.23:7880/standup")
+            })?);
+            server = Some(invite.server.to_string());
+        }
+        if let Some(server) = server {
+            let invite = Invite::parse(&server).map_err(|e| format!("--server '{server}': {e}"))?;
+            options.server = Some(invite.server);
+            room = room.or(invite.room);
+        }
+        options.room = room.unwrap_or_else(identity::fresh_room);
+        Ok(options)
+    }
+}
+
+impl MediaArgs {
+    /// Options and configuration file brought together; room and server are left open.
+    ///
+    /// # Errors
+    /// A sentence that names the option and the remedy.
+    pub fn resolve(self, config: &Config) -> Result<CallOptions, String> {
+        let camera = self
+            .camera
+            .or_else(|| config.camera.clone())
+            .unwrap_or_else(|| "auto".into());
+        let mic = self
+            .mic
+            .or_else(|| config.mic.clone())
+            .unwrap_or_else(|| "auto".into());
+        let speaker = self
+            .speaker
+            .or_else(|| config.speaker.clone())
+            .unwrap_or_else(|| "auto".into());
+        let name = self
+            .name
+            .or_else(|| config.name.clone())
+            .unwrap_or_else(login_name);
+        let color = match (self.color, &config.color) {
+            (Some(color), _) => color,
+            (None, Some(text)) => Color::from_str(text, false).map_err(|e| format!("color: {e}"))?,
+            (None, None) => Color::Auto,
+        };
+        let codec = match (self.codec, &config.codec) {
+            (Some(codec), _) => codec,
+            (None, Some(text)) => CodecChoice::from_str(text, false).map_err(|e| format!("codec: {e}"))?,
+            (None, None) => CodecChoice::Auto,
+        };
+        let fps = self.fps.or(config.fps).unwrap_or(30);
+        if !(1..=60).contains(&fps) {
+            return Err(format!("fps is {fps}; it goes from 1 to 60"));
+        }
+        let max_bitrate = self.max_bitrate.or(config.max_bitrate).map(Bitrate::kbps);
+        Ok(CallOptions {
+            room: String::new(),
+            server: None,
+            name: SafeText::name(&name),
+            camera: camera
+                .parse::<CameraSource>()
+                .map_err(|e| format!("--camera {camera}: {e}"))?,
+            mic: mic
+                .parse::<MicSource>()
+                .map_err(|e| format!("--mic {mic}: {e}"))?,
+            speaker: speaker
+                .parse::<SpeakerSink>()
+                .map_err(|e| format!("--speaker {speaker}: {e}"))?,
+            mic_on: !(self.muted || config.muted.unwrap_or(false)),
+            camera_on: !(self.no_video || config.no_video.unwrap_or(false)),
+            fps,
+            codecs: codec.codecs(),
+            max_bitrate,
+            interface: if self.headless {
+                Interface::Headless { screen: self.screen }
+            } else {
+                Interface::Terminal { depth: color.depth() }
+            },
+            duration: self.duration,
+        })
+    }
+}
+
+impl Color {
+    /// `None`: the environment decides.
+    fn depth(self) -> Option<ColorDepth> {
+        match self {
+            Color::Auto => None,
+            Color::Truecolor => Some(ColorDepth::Truecolor),
+            Color::Ansi256 => Some(ColorDepth::Ansi256),
+            Color::Ansi16 => Some(ColorDepth::Ansi16),
+            Color::Mono => Some(ColorDepth::Mono),
+        }
+    }
+}
+
+impl CodecChoice {
+    fn codecs(self) -> Vec<VideoCodec> {
+        match self {
+            CodecChoice::Auto => vec![VideoCodec::Vp9, VideoCodec::Vp8],
+            CodecChoice::Vp9 => vec![VideoCodec::Vp9],
+            CodecChoice::Vp8 => vec![VideoCodec::Vp8],
+        }
+    }
+}
+
+fn login_name() -> String {
+    whoami::username().unwrap_or_else(|_| "somebody".into())
+}
+
+fn room_name(text: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    match text.len() {
+        1..=64 if text.bytes().all(plain) => Ok(text.to_owned()),
+        _ => Err("a room's name has 1 to 64 of A-Z a-z 0-9 . _ -".into()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "a number of seconds is wanted".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "a number of seconds, zero or more, is wanted".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    fn resolve(args: &[&str], config: &Config) -> Result<CallOptions, String> {
+        Cli::try_parse_from([&["facetty"], args].concat())
+            .map_err(|e| e.to_string())?
+            .call
+            .resolve(config)
+    }
+
+    #[test]
+    fn a_link_names_server_and_room() {
+        let options = resolve(&["http://example.org:7880/standup"], &Config::default()).expect("a link");
+        assert_eq!(options.room, "standup");
+        assert_eq!(
+            options.server.map(|u| u.to_string()).as_deref(),
+            Some("ws://example.org:7880/")
+        );
+        assert!(resolve(&["http://example.org:7880/"], &Config::default()).is_err());
+        assert!(resolve(&["no link"], &Config::default()).is_err());
+    }
+
+    #[test]
+    fn options_come_before_the_file_and_the_file_before_the_default() {
+        let config = Config {
+            fps: Some(10),
+            name: Some("file".into()),
+            ..Config::default()
+        };
+        let options = resolve(&["--room", "a", "--name", "flag"], &config).expect("valid");
+        assert_eq!((options.fps, options.name.as_str()), (10, "flag"));
+        assert_eq!(
+            resolve(&["--room", "a"], &Config::default()).expect("valid").fps,
+            30
+        );
+    }
+
+    #[test]
+    fn wrong_words_are_refused() {
+        for args in [
+            &["--room", "a b"][..],
+            &["--room", ""],
+            &["--fps", "0"],
+            &["--codec", "h264"],
+            &["--screen", "y4m:a"],
+            &["--camera", "nonsense:x"],
+            &["--render", "half"],
+        ] {
+            assert!(resolve(args, &Config::default()).is_err(), "{args:?}");
+        }
+    }
+}

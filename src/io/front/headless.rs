@@ -1,0 +1,270 @@
+//! The front of a program: events out, commands in (see [`crate::io::headless`]).
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{Happening, Report, Want};
+use crate::call::{Event, PathState};
+use crate::io::decode::Show;
+use crate::io::headless::{self, Events, Line, Order, PictureFile, ScreenSink, Usage, round};
+use crate::io::sound::SoundEvent;
+use crate::signal::message::PeerId;
+use crate::text::SafeText;
+use crate::units::{Bitrate, Size};
+
+/// The front of a program.
+pub struct HeadlessFront {
+    events: Events,
+    lines: mpsc::Receiver<Line>,
+    room: String,
+    id: Option<PeerId>,
+    announced: bool,
+    link: Option<String>,
+    viewport: Size,
+    peers: BTreeMap<PeerId, Met>,
+    file: Option<PictureFile>,
+    usage: Usage,
+}
+
+struct Met {
+    since: Instant,
+    seen: bool,
+}
+
+impl HeadlessFront {
+    /// Begins to write events; reads commands unless standard input is taken by the picture.
+    ///
+    /// # Errors
+    /// Where the picture file cannot be created.
+    pub fn start(
+        room: &str,
+        screen: &ScreenSink,
+        commands: bool,
+        fps: u32,
+        start: Instant,
+    ) -> std::io::Result<Self> {
+        let (sender, lines) = mpsc::channel(16);
+        if commands {
+            headless::read_commands(sender);
+        }
+        let file = match screen {
+            ScreenSink::None => None,
+            ScreenSink::Y4m(path) => Some(PictureFile::create(path.clone(), fps)?),
+        };
+        Ok(Self {
+            events: Events::start(start),
+            lines,
+            room: room.to_owned(),
+            id: None,
+            announced: false,
+            link: None,
+            viewport: screen.viewport(),
+            peers: BTreeMap::new(),
+            file,
+            usage: Usage::default(),
+        })
+    }
+
+    pub(super) async fn next(&mut self) -> Vec<Want> {
+        match self.lines.recv().await {
+            Some(Line::Order(Order::Mic { on })) => vec![Want::Mic(on)],
+            Some(Line::Order(Order::Camera { on })) => vec![Want::Camera(on)],
+            Some(Line::Order(Order::Viewport { width, height, fps })) => {
+                self.viewport = Size::new(width.min(8192), height.min(8192));
+                let viewport = self.viewport;
+                let all = self
+                    .peers
+                    .keys()
+                    .map(|peer| Want::Viewport(peer.clone(), viewport));
+                std::iter::once(Want::Fps(fps.min(60))).chain(all).collect()
+            }
+            Some(Line::Order(Order::Leave)) => vec![Want::Leave("leave")],
+            Some(Line::Wrong(why)) => {
+                let message = SafeText::new(&why, 400);
+                self.events
+                    .emit("error", json!({ "code": "bad-command", "message": message }));
+                vec![]
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn handle(&mut self, happening: &Happening<'_>, now: Instant) -> Vec<Want> {
+        match happening {
+            Happening::Call(event) => return self.handle_call(event, now),
+            Happening::Sound(SoundEvent::FirstAudio(peer)) => {
+                let ms = self.since_met(peer, now);
+                self.emit("first-audio", json!({ "peer": peer, "ms": ms }));
+            }
+            Happening::Sound(SoundEvent::Notice(text)) => {
+                self.emit("error", json!({ "code": "sound", "message": text }));
+            }
+            Happening::Picture(peer, size) => self.first_frame(peer, *size, now),
+            Happening::Figures(peer, report) => self.stats(peer, report),
+            Happening::Invite(invite) => {
+                self.link = Some(invite.link.clone());
+                self.announce();
+            }
+            Happening::Serving(invite) => {
+                let url = invite.command.rsplit(' ').next();
+                self.emit("serving", json!({ "url": url, "page": invite.link }));
+            }
+            Happening::Signaling { up: false, why } => {
+                self.emit("error", json!({ "code": "signaling-lost", "message": why }));
+            }
+            Happening::Error(code, message) => {
+                self.emit("error", json!({ "code": code, "message": message }));
+            }
+            Happening::Tell(crate::ui::state::Tone::Warning | crate::ui::state::Tone::Error, text) => {
+                self.emit("error", json!({ "code": "notice", "message": text }));
+            }
+            Happening::Second => {
+                if let Some((cpu, rss)) = self.usage.sample(now) {
+                    self.emit("stats", json!({ "cpu": round(cpu, 4), "rss_mb": round(rss, 1) }));
+                }
+            }
+            Happening::Ended(reason) => self.emit("ended", json!({ "reason": reason })),
+            _ => {}
+        }
+        vec![]
+    }
+
+    /// Everyone's pictures go into the one file; with several people it holds whoever sent last.
+    pub(super) fn show(&self) -> Show {
+        let file = self.file.as_ref().and_then(PictureFile::sender);
+        Box::new(move |picture| {
+            if let Some(file) = &file {
+                let _ = file.try_send(picture.clone());
+            }
+        })
+    }
+
+    pub(super) fn finish(self) {
+        if let Some(file) = self.file {
+            file.finish();
+        }
+    }
+
+    fn handle_call(&mut self, event: &Event, now: Instant) -> Vec<Want> {
+        match event {
+            Event::Joined { id } => {
+                self.id = Some(id.clone());
+                self.announce();
+            }
+            Event::PeerJoined { peer, name } => {
+                self.peers.insert(
+                    peer.clone(),
+                    Met {
+                        since: now,
+                        seen: false,
+                    },
+                );
+                self.emit("peer-joined", json!({ "peer": peer, "name": name }));
+                return vec![Want::Viewport(peer.clone(), self.viewport)];
+            }
+            Event::Renamed { .. } | Event::Figures { .. } => {}
+            Event::PeerLeft { peer, reason } => {
+                self.peers.remove(peer);
+                self.emit("peer-left", json!({ "peer": peer, "reason": reason }));
+            }
+            Event::Connected {
+                peer,
+                after,
+                local,
+                remote,
+                agreed,
+            } => self.emit(
+                "connected",
+                json!({
+                    "peer": peer,
+                    "ms": milliseconds(*after),
+                    "local": local,
+                    "remote": remote,
+                    "transport": "udp",
+                    "video": agreed.video.map(|codec| codec.to_string()),
+                    "audio": agreed.audio.then_some("opus"),
+                }),
+            ),
+            Event::Path { peer, state, why } => {
+                let state = match state {
+                    PathState::Unstable { .. } => "unstable",
+                    PathState::Restored => "restored",
+                    PathState::Failed => "failed",
+                };
+                self.emit("path", json!({ "peer": peer, "state": state, "why": why }));
+            }
+            Event::Mute { peer, mic, camera } => {
+                self.emit("mute", json!({ "peer": peer, "mic": mic, "camera": camera }));
+            }
+            Event::Error { code, message } => {
+                self.emit("error", json!({ "code": code, "message": message }));
+            }
+        }
+        vec![]
+    }
+
+    /// The room is announced once, as soon as both halves of it are known.
+    fn announce(&mut self) {
+        if let (Some(id), Some(link), false) = (&self.id, &self.link, self.announced) {
+            self.announced = true;
+            self.emit("joined", json!({ "room": self.room, "id": id, "link": link }));
+        }
+    }
+
+    fn first_frame(&mut self, peer: &PeerId, size: Size, now: Instant) {
+        let ms = self.since_met(peer, now);
+        if let Some(met) = self.peers.get_mut(peer).filter(|met| !met.seen) {
+            met.seen = true;
+            let (width, height) = (size.width, size.height);
+            self.emit(
+                "first-frame",
+                json!({ "peer": peer, "ms": ms, "width": width, "height": height }),
+            );
+        }
+    }
+
+    fn since_met(&self, peer: &PeerId, now: Instant) -> Option<f64> {
+        self.peers
+            .get(peer)
+            .map(|met| milliseconds(now.saturating_duration_since(met.since)))
+    }
+
+    fn stats(&self, peer: &PeerId, report: &Report) {
+        let kbps = |rate: Bitrate| round(rate.as_kbps(), 1);
+        let share = |share: f32| round(f64::from(share), 4);
+        let figures = &report.figures;
+        self.emit(
+            "stats",
+            json!({
+                "peer": peer,
+                "rtt_ms": figures.rtt.map(milliseconds),
+                "send_kbps": kbps(figures.sent),
+                "recv_kbps": kbps(figures.received),
+                "estimate_kbps": figures.estimate.map(kbps),
+                "loss_in": share(figures.loss_in),
+                "loss_out": share(figures.loss_out),
+                "fps_in": round(f64::from(figures.fps_in), 1),
+                "fps_out": round(f64::from(figures.fps_out), 1),
+                "width_in": report.size_in.width,
+                "height_in": report.size_in.height,
+                "width_out": report.size_out.width,
+                "height_out": report.size_out.height,
+                "freezes": figures.freezes,
+                "jitter_ms": round(f64::from(report.voice.jitter_ms), 1),
+                "concealed": share(report.voice.concealed),
+                "keyframes_in": figures.keyframes_in,
+            }),
+        );
+    }
+
+    fn emit(&self, event: &str, fields: serde_json::Value) {
+        self.events.emit(event, fields);
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    round(duration.as_secs_f64() * 1000.0, 2)
+}

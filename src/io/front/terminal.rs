@@ -1,0 +1,222 @@
+//! The front of a person: keys in, the screen out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use super::{Happening, Report, Want};
+use crate::call::{Event, PathState};
+use crate::io::clock;
+use crate::io::decode::{Show, to_slot};
+use crate::io::screen::Screen;
+use crate::io::slot::Slot;
+use crate::io::sound::SoundEvent;
+use crate::io::terminal::{Input, Terminal};
+use crate::media::frame::I420;
+use crate::signal::message::PeerId;
+use crate::text::SafeText;
+use crate::ui::state::{Path, PathKind, Signaling, Stats, Tone};
+use crate::ui::{Action, Command, Ui};
+
+/// The front of a person.
+pub struct TerminalFront {
+    ui: Ui,
+    screen: Screen,
+    terminal: Terminal,
+    keys: mpsc::Receiver<Input>,
+    has_mic: bool,
+    has_camera: bool,
+    kinds: BTreeMap<PeerId, PathKind>,
+}
+
+impl TerminalFront {
+    /// Over a terminal that was taken and a screen that runs.
+    pub fn new(ui: Ui, screen: Screen, terminal: Terminal, keys: mpsc::Receiver<Input>) -> Self {
+        let (has_mic, has_camera) = (ui.state().me.has_mic, ui.state().me.has_camera);
+        let mut front = Self {
+            ui,
+            screen,
+            terminal,
+            keys,
+            has_mic,
+            has_camera,
+            kinds: BTreeMap::new(),
+        };
+        front.draw();
+        front
+    }
+
+    pub(super) async fn next(&mut self) -> Vec<Want> {
+        let deadline = self.ui.deadline();
+        let timeout = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let action = tokio::select! {
+            input = self.keys.recv() => match input {
+                Some(Input::Key(key)) => Action::Key(key),
+                Some(Input::Resize(cells)) => Action::Resize(cells),
+                Some(Input::Closed) | None => return vec![Want::Leave("the terminal is gone")],
+            },
+            () = timeout => Action::Timeout,
+        };
+        self.act(action, clock::now())
+    }
+
+    pub(super) fn handle(&mut self, happening: &Happening<'_>, now: Instant) -> Vec<Want> {
+        let actions = self.actions(happening);
+        actions
+            .into_iter()
+            .flat_map(|action| self.act(action, now))
+            .collect()
+    }
+
+    pub(super) fn show(&mut self, peer: &PeerId) -> Show {
+        to_slot(self.screen.watch(peer.clone()))
+    }
+
+    pub(super) fn own(&self) -> Arc<Slot<I420>> {
+        self.screen.own()
+    }
+
+    /// Stops and goes on, as Ctrl-Z does elsewhere.
+    pub fn suspend(&mut self) {
+        if let Err(error) = self.terminal.suspend() {
+            tracing::warn!(%error, "the terminal cannot be taken again");
+        }
+        self.screen.redraw();
+    }
+
+    fn act(&mut self, action: Action, now: Instant) -> Vec<Want> {
+        let commands = self.ui.update(action, now);
+        self.draw();
+        let want = |command| match command {
+            Command::Mic(on) => Want::Mic(on),
+            Command::Camera(on) => Want::Camera(on),
+            Command::Viewport(peer, size) => Want::Viewport(peer, size),
+            Command::Leave => Want::Leave("leave"),
+        };
+        commands.into_iter().map(want).collect()
+    }
+
+    fn draw(&mut self) {
+        if self.ui.take_changed() {
+            self.screen.show(Arc::new(self.ui.state().clone()));
+        }
+    }
+
+    fn actions(&mut self, happening: &Happening<'_>) -> Vec<Action> {
+        let tell = |tone, text: &str| Action::Tell(tone, SafeText::new(text, 400));
+        match happening {
+            Happening::Call(event) => self.call_actions(event),
+            Happening::Sound(event) => match event {
+                SoundEvent::Level { level, talking } => vec![Action::Level(*level, *talking)],
+                SoundEvent::Talking(peer, on) => vec![Action::Talking(peer.clone(), *on)],
+                SoundEvent::Devices { has_mic, .. } => {
+                    self.has_mic = *has_mic;
+                    vec![self.devices()]
+                }
+                SoundEvent::Notice(text) => vec![tell(Tone::Warning, text)],
+                _ => vec![],
+            },
+            Happening::Figures(peer, report) => vec![Action::Stats((*peer).clone(), stats(report))],
+            Happening::Picture(peer, size) => vec![Action::PictureSize((*peer).clone(), *size)],
+            Happening::Invite(invite) => vec![Action::Invite((*invite).clone())],
+            Happening::Signaling { up: true, .. } => vec![Action::Signaling(Signaling::Joined)],
+            Happening::Signaling { up: false, why } => {
+                vec![Action::Signaling(Signaling::Lost), tell(Tone::Warning, why)]
+            }
+            Happening::Camera(has_camera) => {
+                self.has_camera = *has_camera;
+                vec![self.devices()]
+            }
+            Happening::Switched { mic_on, camera_on } => {
+                vec![Action::Switched {
+                    mic_on: *mic_on,
+                    camera_on: *camera_on,
+                }]
+            }
+            Happening::Tell(tone, text) => vec![tell(*tone, text)],
+            Happening::Error(_, message) => vec![tell(Tone::Error, message)],
+            Happening::Serving(_) | Happening::Second | Happening::Ended(_) => vec![],
+        }
+    }
+
+    fn call_actions(&mut self, event: &Event) -> Vec<Action> {
+        match event {
+            Event::Joined { .. } => vec![Action::Signaling(Signaling::Joined)],
+            Event::PeerJoined { peer, name } | Event::Renamed { peer, name } => {
+                vec![Action::PeerJoined(peer.clone(), name.clone())]
+            }
+            Event::PeerLeft { peer, .. } => {
+                self.kinds.remove(peer);
+                self.screen.forget(peer);
+                vec![Action::PeerLeft(peer.clone())]
+            }
+            Event::Connected {
+                peer, local, remote, ..
+            } => {
+                let kind = match (*local, *remote) {
+                    ("relay", _) | (_, "relay") => PathKind::Relayed,
+                    ("host", "host") => PathKind::Direct,
+                    _ => PathKind::Nat,
+                };
+                self.kinds.insert(peer.clone(), kind);
+                vec![Action::Path(peer.clone(), Path::Connected { kind })]
+            }
+            Event::Path { peer, state, why } => match state {
+                PathState::Unstable { since } => {
+                    vec![Action::Path(peer.clone(), Path::Unstable { since: *since })]
+                }
+                PathState::Restored => {
+                    let kind = self.kinds.get(peer).copied().unwrap_or(PathKind::Direct);
+                    vec![Action::Path(peer.clone(), Path::Connected { kind })]
+                }
+                PathState::Failed => vec![
+                    Action::Path(peer.clone(), Path::Failed),
+                    Action::Tell(Tone::Error, SafeText::new(why, 400)),
+                ],
+            },
+            Event::Mute { peer, mic, camera } => {
+                vec![Action::PeerMute {
+                    peer: peer.clone(),
+                    mic_on: !mic,
+                    camera_on: !camera,
+                }]
+            }
+            Event::Error { message, .. } => vec![Action::Tell(Tone::Error, SafeText::new(message, 400))],
+            Event::Figures { .. } => vec![],
+        }
+    }
+
+    fn devices(&self) -> Action {
+        Action::Devices {
+            has_mic: self.has_mic,
+            has_camera: self.has_camera,
+        }
+    }
+}
+
+fn stats(report: &Report) -> Stats {
+    let figures = &report.figures;
+    let kbps = |rate: crate::units::Bitrate| rate.as_kbps() as f32;
+    Stats {
+        rtt_ms: figures.rtt.map(|rtt| rtt.as_secs_f32() * 1000.0),
+        send_kbps: kbps(figures.sent),
+        recv_kbps: kbps(figures.received),
+        estimate_kbps: figures.estimate.map(kbps),
+        loss_in: figures.loss_in,
+        loss_out: figures.loss_out,
+        fps_in: figures.fps_in,
+        fps_out: figures.fps_out,
+        size_in: report.size_in,
+        size_out: report.size_out,
+        jitter_ms: report.voice.jitter_ms,
+        concealed: report.voice.concealed,
+        freezes: figures.freezes,
+    }
+}

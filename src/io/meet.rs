@@ -1,0 +1,111 @@
+//! Where people meet: a server that was named, one found on the local network, or one opened here.
+
+use tokio::task::JoinHandle;
+use url::Url;
+
+use super::serve::{ServeConfig, ServeError, Server, urls};
+use crate::ui::state::Invite;
+
+/// The port of a meeting point, where it is free.
+pub const PORT: u16 = 7880;
+
+/// The meeting point of a call.
+pub struct Meeting {
+    /// Where to join.
+    pub server: Url,
+    /// What the others type.
+    pub invite: Invite,
+    /// The server runs in this process.
+    pub hosted: bool,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Meeting {
+    /// At a server that was named.
+    pub fn named(server: Url, room: &str) -> Self {
+        let invite = invite(&server, room);
+        Self {
+            server,
+            invite,
+            hosted: false,
+            task: None,
+        }
+    }
+
+    /// Looks for the room on this machine and the local network, half a second at most; where it is
+    /// not, opens it here.
+    ///
+    /// # Errors
+    /// Where no server can be opened.
+    pub async fn found_or_opened(room: &str) -> Result<Self, ServeError> {
+        Self::opened(room, std::net::Ipv4Addr::UNSPECIFIED.into(), true)
+    }
+
+    /// Opens the room here, for everyone who reaches `address`.
+    ///
+    /// # Errors
+    /// Where no port can be bound.
+    pub fn opened(room: &str, address: std::net::IpAddr, advertise: bool) -> Result<Self, ServeError> {
+        let at = |port| ServeConfig::new((address, port).into());
+        let server = match Server::bind(at(if advertise { PORT } else { 0 })) {
+            Err(_) if advertise => Server::bind(at(0))?,
+            usual => usual?,
+        };
+        let bound = server.local_addr();
+        let task = tokio::spawn(server.run(std::future::pending()));
+        let local = format!("ws://127.0.0.1:{}/", bound.port());
+        let public = urls(bound).into_iter().next().unwrap_or_else(|| local.clone());
+        let parse = |text: &str| Url::parse(text).expect("an address and a port make an URL");
+        let invite = invite(&parse(&public), room);
+        let server = parse(&local);
+        Ok(Self {
+            server,
+            invite,
+            hosted: true,
+            task: Some(task),
+        })
+    }
+
+    /// Waits until it turns out that somebody else opened the same room at the same moment, and ours
+    /// is the one to give up: that server's address.
+    pub async fn moved(&mut self) -> Url {
+        std::future::pending().await
+    }
+}
+
+impl Drop for Meeting {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}
+
+/// What others type to come to `room` at `server`.
+fn invite(server: &Url, room: &str) -> Invite {
+    let shown = server.as_str().trim_end_matches('/');
+    let page = match shown.split_once(':') {
+        Some(("wss", rest)) => format!("https:{rest}"),
+        Some((_, rest)) => format!("http:{rest}"),
+        None => shown.to_owned(),
+    };
+    Invite {
+        command: format!("facetty --room {room} --server {shown}"),
+        link: format!("{page}/{room}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_invitation_names_server_and_room() {
+        let invite = invite(&Url::parse("wss://example.org/").expect("valid"), "standup");
+        assert_eq!(
+            invite.command,
+            "facetty --room standup --server wss://example.org"
+        );
+        assert_eq!(invite.link, "https://example.org/standup");
+    }
+}

@@ -1,0 +1,268 @@
+//! Stories of two people over a simulated line. A failing one prints its seed, and runs the same
+//! again.
+
+#![allow(clippy::unwrap_used)]
+
+mod world;
+
+use std::time::Duration;
+
+use facetty::call::{Event, PathState};
+use facetty::media::video::VideoCodec;
+use facetty::signal::message::LeaveReason;
+use facetty::units::Size;
+use str0m_netem::{GilbertElliot, NetemConfig, Probability};
+use world::World;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn clean() -> NetemConfig {
+    NetemConfig::new().latency(Duration::from_millis(20))
+}
+
+/// About a tenth of the packets is lost, three or four in a row.
+fn bursty() -> NetemConfig {
+    let loss = GilbertElliot::new()
+        .good_duration(30.0)
+        .bad_duration(3.5)
+        .loss_in_bad(Probability::new(0.95));
+    NetemConfig::new()
+        .latency(Duration::from_millis(80))
+        .jitter(Duration::from_millis(20))
+        .loss(loss)
+}
+
+fn connected(event: &Event) -> bool {
+    matches!(event, Event::Connected { .. })
+}
+
+#[test]
+fn they_connect_see_and_hear_each_other() {
+    let mut world = World::new(clean(), 1);
+    world.meet();
+    world.run(5 * SECOND);
+    for side in [&world.a, &world.b] {
+        let at = side.when(connected).expect("connected");
+        assert!(at < SECOND, "{at:?}");
+        let first = side.seen.first().expect("a picture").0;
+        assert!(first < at + Duration::from_millis(300), "{first:?} after {at:?}");
+        assert!(side.seen.len() > 100, "{} pictures", side.seen.len());
+        assert!(
+            side.seen.iter().all(|(_, number)| number.is_some()),
+            "every picture is readable"
+        );
+        assert!(side.heard > 200, "{} voice packets", side.heard);
+    }
+    let kbps = world.a.bytes_out as f64 * 8.0 / 5.0 / 1000.0;
+    assert!(kbps < 250.0, "a terminal's picture costs {kbps} kbit/s");
+}
+
+#[test]
+fn the_newcomer_calls_and_both_name_the_path() {
+    let mut world = World::new(clean(), 2);
+    world.meet();
+    world.run(2 * SECOND);
+    for side in [&world.a, &world.b] {
+        let found = side.events.iter().find_map(|(_, event)| match event {
+            Event::Connected {
+                local,
+                remote,
+                agreed,
+                ..
+            } => Some((*local, *remote, *agreed)),
+            _ => None,
+        });
+        let (local, remote, agreed) = found.expect("connected");
+        assert_eq!((local, remote), ("host", "host"));
+        assert_eq!(agreed.video, Some(VideoCodec::Vp9));
+        assert!(agreed.audio);
+    }
+}
+
+#[test]
+fn glare_is_resolved() {
+    for seed in 0..5 {
+        let mut world = World::new(clean(), seed);
+        world.meet_with_glare();
+        world.run(4 * SECOND);
+        for side in [&world.a, &world.b] {
+            assert!(side.has_event(connected), "seed {seed}: {:?}", side.events);
+            assert!(side.seen.len() > 60, "seed {seed}: {} pictures", side.seen.len());
+            assert!(side.heard > 100, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn candidates_that_overtake_the_description_are_kept() {
+    let mut world = World::new(clean(), 3);
+    world.description_delay = Duration::from_millis(700);
+    world.meet();
+    let late = "10.0.0.2:2001".parse().unwrap();
+    let now = world.now;
+    world.b.call.add_local_address(late, now);
+    world.run(5 * SECOND);
+    for side in [&world.a, &world.b] {
+        assert!(side.has_event(connected), "{:?}", side.events);
+        assert!(side.seen.len() > 60, "{} pictures", side.seen.len());
+    }
+}
+
+#[test]
+fn a_tenth_lost_in_bursts_leaves_a_picture() {
+    for seed in 10..13 {
+        let mut world = World::new(clean(), seed);
+        world.meet();
+        world.run(2 * SECOND);
+        world.set_line(bursty(), seed);
+        let before = world.a.seen.len();
+        world.run(20 * SECOND);
+        let shown = world.a.seen.len() - before;
+        assert!(shown > 480, "seed {seed}: {shown} of 600 pictures");
+        let times: Vec<_> = world.a.seen[before..].iter().map(|(at, _)| *at).collect();
+        let gap = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        assert!(
+            gap < Duration::from_millis(1500),
+            "seed {seed}: nothing for {gap:?}"
+        );
+        assert!(
+            world.a.seen[before..].iter().all(|(_, n)| n.is_some()),
+            "seed {seed}: a broken picture was shown"
+        );
+    }
+}
+
+#[test]
+fn who_vanishes_is_missed_and_then_gone() {
+    let mut world = World::new(clean(), 4);
+    world.meet();
+    world.run(3 * SECOND);
+    world.b.is_gone = true;
+    let gone = world.elapsed();
+    let unstable = |event: &Event| {
+        matches!(
+            event,
+            Event::Path {
+                state: PathState::Unstable { .. },
+                ..
+            }
+        )
+    };
+    assert!(world.run_until(4 * SECOND, |world| world.a.has_event(unstable)));
+    let noticed = world.a.when(unstable).unwrap() - gone;
+    assert!(noticed < Duration::from_millis(2300), "{noticed:?}");
+    world.tell_a_that_b_left(LeaveReason::Lost);
+    let left = |event: &Event| matches!(event, Event::PeerLeft { .. });
+    assert!(!world.a.has_event(left), "a lost socket alone ends no call");
+    assert!(world.run_until(10 * SECOND, |world| world.a.has_event(left)));
+    assert!(world.a.call.is_empty());
+}
+
+#[test]
+fn who_loses_only_the_meeting_point_stays() {
+    let mut world = World::new(clean(), 5);
+    world.meet();
+    world.run(3 * SECOND);
+    world.tell_a_that_b_left(LeaveReason::Lost);
+    let before = world.a.seen.len();
+    world.run(20 * SECOND);
+    assert!(world.a.seen.len() - before > 500);
+    assert!(!world.a.has_event(|event| matches!(event, Event::PeerLeft { .. })));
+}
+
+#[test]
+fn good_bye_is_heard_at_once() {
+    let mut world = World::new(clean(), 6);
+    world.meet();
+    world.run(3 * SECOND);
+    let now = world.now;
+    world.b.call.leave(now);
+    world.run(Duration::from_millis(200));
+    assert!(
+        world
+            .a
+            .has_event(|event| matches!(event, Event::PeerLeft { reason, .. } if reason == "left"))
+    );
+}
+
+#[test]
+fn a_viewport_is_followed_and_never_exceeded() {
+    let mut world = World::new(clean(), 7);
+    world.meet();
+    world.run(2 * SECOND);
+    let ann = world.a.id.clone();
+    let bob = world.b.id.clone();
+    assert_eq!(world.a.call.size_out(&bob), Some(Size::new(160, 90)));
+    let keyframes = world.b.keyframes_in;
+    let now = world.now;
+    world.b.call.set_viewport(&ann, Size::new(80, 200), now);
+    world.run(SECOND);
+    assert_eq!(world.a.call.size_out(&bob), Some(Size::new(80, 44)));
+    assert_eq!(world.b.keyframes_in, keyframes, "VP9 shrinks without a key frame");
+    let (now, before) = (world.now, world.b.seen.len());
+    world.b.call.set_viewport(&ann, Size::new(0, 0), now);
+    world.run(SECOND);
+    assert!(
+        world.b.seen.len() - before < 5,
+        "nothing is sent that cannot be shown"
+    );
+    assert_eq!(world.a.call.size_out(&bob), None);
+}
+
+#[test]
+fn no_common_codec_is_said() {
+    let mut world = World::with_codecs(clean(), 8, &[VideoCodec::Vp9], &[VideoCodec::Vp8]);
+    world.meet();
+    world.run(3 * SECOND);
+    for side in [&world.a, &world.b] {
+        assert!(
+            side.has_event(|event| matches!(event, Event::Error { code, .. } if code == "no-common-codec")),
+            "{:?}",
+            side.events
+        );
+        assert!(side.has_event(connected), "the voice goes on");
+        assert!(side.heard > 50);
+    }
+}
+
+#[test]
+fn vp8_is_taken_where_vp9_is_not() {
+    let mut world = World::with_codecs(
+        clean(),
+        9,
+        &[VideoCodec::Vp9, VideoCodec::Vp8],
+        &[VideoCodec::Vp8],
+    );
+    world.meet();
+    world.run(3 * SECOND);
+    assert!(world.a.seen.len() > 40 && world.b.seen.len() > 40);
+}
+
+#[test]
+fn a_seed_tells_the_same_story_again() {
+    let story = |seed| {
+        let mut world = World::new(bursty(), seed);
+        world.meet();
+        world.run(6 * SECOND);
+        let kinds: Vec<_> = world
+            .a
+            .events
+            .iter()
+            .map(|(at, e)| (at.as_millis() / 50, kind(e)))
+            .collect();
+        (kinds, world.a.has_event(connected))
+    };
+    let (first, is_connected) = story(77);
+    assert!(is_connected);
+    assert_eq!(story(77).0, first);
+}
+
+fn kind(event: &Event) -> &'static str {
+    match event {
+        Event::Joined { .. } => "joined",
+        Event::PeerJoined { .. } => "peer-joined",
+        Event::Connected { .. } => "connected",
+        Event::Mute { .. } => "mute",
+        _ => "other",
+    }
+}

@@ -1,0 +1,437 @@
+//! Two people in simulated time: a call each, a meeting point that relays, and a seeded line each way
+//! between them. Nothing here sleeps; a story of a minute takes as long as its encoding does.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use facetty::call::targets::{Target, TargetId};
+use facetty::call::{Call, CallConfig, EncodedVideo, Event, Output, VideoFrame};
+use facetty::media::frame::{I420, Picture, Pool};
+use facetty::media::scale::Scaler;
+use facetty::media::stamp;
+use facetty::media::test_picture::TestPicture;
+use facetty::media::video::{Decoder, Encoder, EncoderConfig, VideoCodec};
+use facetty::signal::message::{ClientMessage, LeaveReason, Member, PeerId, ServerMessage};
+use facetty::text::SafeText;
+use facetty::units::Size;
+use str0m_netem::{Input, Netem, NetemConfig, Output as NetemOutput, WithLen};
+
+/// Where a story begins; only differences matter.
+#[allow(clippy::disallowed_methods)]
+fn epoch() -> Instant {
+    Instant::now()
+}
+
+/// The size of the simulated cameras.
+pub const CAMERA: Size = Size::new(320, 180);
+
+const FRAME: Duration = Duration::from_nanos(33_333_333);
+const VOICE: Duration = Duration::from_millis(20);
+
+#[derive(Clone)]
+pub struct Packet {
+    source: SocketAddr,
+    destination: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+impl WithLen for Packet {
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// One person.
+pub struct Side {
+    pub id: PeerId,
+    pub call: Call,
+    /// What came out of the call, and when (since the start).
+    pub events: Vec<(Duration, Event)>,
+    /// The numbers stamped into the pictures that were decoded, and when.
+    pub seen: Vec<(Duration, Option<u32>)>,
+    /// Voice packets that came: their first byte numbers them.
+    pub heard: usize,
+    pub keyframes_in: usize,
+    pub bytes_out: u64,
+    pub is_gone: bool,
+    address: SocketAddr,
+    line_in: Netem<Packet>,
+    signals_in: VecDeque<(Instant, ServerMessage)>,
+    encoders: BTreeMap<TargetId, (Target, Encoder, Option<u32>)>,
+    decoder: Option<(VideoCodec, Decoder)>,
+    pool: Pool,
+    number: u32,
+    next_frame: Instant,
+    next_voice: Instant,
+    voice_time: u64,
+    sends: bool,
+}
+
+/// The two of them.
+pub struct World {
+    pub now: Instant,
+    pub start: Instant,
+    pub a: Side,
+    pub b: Side,
+    /// How long the meeting point takes to relay.
+    pub relay: Duration,
+    /// Candidates overtake descriptions by this much.
+    pub description_delay: Duration,
+}
+
+impl Side {
+    pub fn has_event(&self, wanted: impl Fn(&Event) -> bool) -> bool {
+        self.events.iter().any(|(_, event)| wanted(event))
+    }
+
+    pub fn when(&self, wanted: impl Fn(&Event) -> bool) -> Option<Duration> {
+        self.events
+            .iter()
+            .find(|(_, event)| wanted(event))
+            .map(|(at, _)| *at)
+    }
+
+    fn new(id: &str, address: &str, config: NetemConfig, codecs: &[VideoCodec], now: Instant) -> Self {
+        let address: SocketAddr = address.parse().expect("an address");
+        let call = Call::new(
+            CallConfig {
+                name: SafeText::new(id, 32),
+                codecs: codecs.to_vec(),
+                max_bitrate: None,
+                fps: 30,
+                mic_on: true,
+                camera_on: true,
+            },
+            vec![address],
+        );
+        Self {
+            id: PeerId::try_from(id.to_owned()).expect("an identity"),
+            call,
+            events: Vec::new(),
+            seen: Vec::new(),
+            heard: 0,
+            keyframes_in: 0,
+            bytes_out: 0,
+            is_gone: false,
+            address,
+            line_in: Netem::new(config),
+            signals_in: VecDeque::new(),
+            encoders: BTreeMap::new(),
+            decoder: None,
+            pool: Pool::default(),
+            number: 0,
+            next_frame: now,
+            next_voice: now,
+            voice_time: 0,
+            sends: true,
+        }
+    }
+
+    fn member(&self) -> Member {
+        Member {
+            id: self.id.clone(),
+            name: SafeText::new(self.id.as_str(), 32),
+        }
+    }
+
+    fn next(&self) -> Instant {
+        let mut next = self.call.poll_timeout().unwrap_or(self.next_frame);
+        next = next
+            .min(self.next_frame)
+            .min(self.next_voice)
+            .min(self.line_in.poll_timeout());
+        self.signals_in.iter().map(|(at, _)| *at).fold(next, Instant::min)
+    }
+
+    fn retarget(&mut self, targets: Vec<Target>) {
+        self.encoders.retain(|id, _| targets.iter().any(|t| t.id == *id));
+        for target in targets {
+            let config = EncoderConfig {
+                codec: target.codec,
+                size: target.size,
+                bitrate: target.bitrate,
+                fps: target.fps,
+            };
+            match self.encoders.get_mut(&target.id) {
+                Some((old, encoder, _)) => {
+                    encoder.set_rate(target.bitrate, target.fps).expect("a rate");
+                    if old.size != target.size {
+                        encoder.set_size(target.size).expect("a size");
+                    }
+                    *old = target;
+                }
+                None => {
+                    let encoder = Encoder::new(config).expect("an encoder");
+                    self.encoders.insert(target.id, (target, encoder, None));
+                }
+            }
+        }
+    }
+
+    fn film(&mut self, start: Instant, now: Instant) {
+        self.number += 1;
+        let mut camera = I420::new(CAMERA);
+        TestPicture::default().draw(&mut camera, now - start);
+        stamp::stamp(&mut camera, self.number);
+        let mut frames = Vec::new();
+        for (id, (target, encoder, made)) in &mut self.encoders {
+            let mut scaled = I420::new(target.size);
+            Scaler::default().scale(&camera, &mut scaled);
+            let keyframe = *made != Some(target.keyframes);
+            let encoded = encoder
+                .encode(&scaled, now - start, keyframe)
+                .expect("it encodes");
+            if let Some(encoded) = encoded {
+                if encoded.keyframe {
+                    *made = Some(target.keyframes);
+                }
+                let data: Arc<[u8]> = Arc::from(encoded.data);
+                frames.push(EncodedVideo {
+                    target: *id,
+                    data,
+                    keyframe: encoded.keyframe,
+                    time: now - start,
+                });
+            }
+        }
+        for frame in frames {
+            self.call.send_video(&frame, now);
+        }
+    }
+
+    fn decode(&mut self, frame: &VideoFrame, at: Duration, now: Instant) {
+        self.keyframes_in += usize::from(frame.keyframe);
+        if self
+            .decoder
+            .as_ref()
+            .is_none_or(|(codec, _)| *codec != frame.codec)
+        {
+            self.decoder = Some((frame.codec, Decoder::new(frame.codec).expect("a decoder")));
+        }
+        let (_, decoder) = self.decoder.as_mut().expect("set just above");
+        match decoder.decode(&frame.data, &mut self.pool) {
+            Ok(Some(picture)) => self.seen.push((at, read(&picture))),
+            _ => {
+                let peers: Vec<_> = self.peers();
+                for peer in peers {
+                    self.call.want_keyframe(&peer, now);
+                }
+            }
+        }
+    }
+
+    fn peers(&self) -> Vec<PeerId> {
+        let met = |event: &Event| match event {
+            Event::PeerJoined { peer, .. } => Some(peer.clone()),
+            _ => None,
+        };
+        self.events.iter().filter_map(|(_, event)| met(event)).collect()
+    }
+}
+
+fn read(picture: &Picture) -> Option<u32> {
+    stamp::read(picture)
+}
+
+impl World {
+    /// Two people who can reach each other by `line` (each way has its own dice from `seed`).
+    pub fn new(line: NetemConfig, seed: u64) -> Self {
+        Self::with_codecs(
+            line,
+            seed,
+            &[VideoCodec::Vp9, VideoCodec::Vp8],
+            &[VideoCodec::Vp9, VideoCodec::Vp8],
+        )
+    }
+
+    pub fn with_codecs(line: NetemConfig, seed: u64, a: &[VideoCodec], b: &[VideoCodec]) -> Self {
+        let now = epoch();
+        let to = |n: u64| line.seed(seed * 2 + n);
+        Self {
+            now,
+            start: now,
+            a: Side::new("ann", "10.0.0.1:1000", to(0), a, now),
+            b: Side::new("bob", "10.0.0.2:2000", to(1), b, now),
+            relay: Duration::from_millis(20),
+            description_delay: Duration::ZERO,
+        }
+    }
+
+    /// Ann is there; Bob comes and calls her.
+    pub fn meet(&mut self) {
+        let (ann, bob) = (self.a.member(), self.b.member());
+        let now = self.now;
+        let welcome = |id: &Member, peers| ServerMessage::Welcome {
+            id: id.id.clone(),
+            peers,
+            ice_servers: vec![],
+        };
+        self.a.call.set_source(Some(CAMERA), now);
+        self.b.call.set_source(Some(CAMERA), now);
+        self.a.call.handle_server(welcome(&ann, vec![]), now);
+        self.a
+            .call
+            .handle_server(ServerMessage::PeerJoined(bob.clone()), now);
+        self.b.call.handle_server(welcome(&bob, vec![ann.clone()]), now);
+        self.a.call.set_viewport(&bob.id, Size::new(160, 90), now);
+        self.b.call.set_viewport(&ann.id, Size::new(160, 90), now);
+    }
+
+    /// Both believe that they came later, and call.
+    pub fn meet_with_glare(&mut self) {
+        self.meet();
+        let (ann, bob) = (self.a.member(), self.b.member());
+        let welcome = ServerMessage::Welcome {
+            id: ann.id,
+            peers: vec![bob],
+            ice_servers: vec![],
+        };
+        self.a.call.handle_server(welcome, self.now);
+    }
+
+    /// The meeting point says that somebody's socket is gone.
+    pub fn tell_a_that_b_left(&mut self, reason: LeaveReason) {
+        let id = self.b.id.clone();
+        self.a
+            .call
+            .handle_server(ServerMessage::PeerLeft { id, reason }, self.now);
+    }
+
+    /// Another line from now on.
+    pub fn set_line(&mut self, line: NetemConfig, seed: u64) {
+        self.a.line_in.set_config(line.clone().seed(seed * 2));
+        self.b.line_in.set_config(line.seed(seed * 2 + 1));
+    }
+
+    /// Since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
+    /// Lets `time` pass.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.settle();
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// Lets time pass until `done`, `limit` at most. Returns whether it was done.
+    pub fn run_until(&mut self, limit: Duration, done: impl Fn(&World) -> bool) -> bool {
+        let end = self.now + limit;
+        self.settle();
+        while !done(self) {
+            if !self.step(end) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn step(&mut self, end: Instant) -> bool {
+        let next = self.a.next().min(self.b.next()).max(self.now);
+        if next > end {
+            return false;
+        }
+        // Clocks of computers have a grain, too; without one a due time could stand still.
+        self.now = next.max(self.now + Duration::from_nanos(1));
+        let (now, start) = (self.now, self.start);
+        for side in [&mut self.a, &mut self.b] {
+            if side.is_gone {
+                side.next_frame = now + Duration::from_secs(3600);
+                side.next_voice = side.next_frame;
+                side.signals_in.clear();
+                continue;
+            }
+            while let Some(i) = side.signals_in.iter().position(|(at, _)| *at <= now) {
+                let (_, message) = side.signals_in.remove(i).expect("just found");
+                side.call.handle_server(message, now);
+            }
+            if now >= side.next_frame {
+                side.next_frame = now + FRAME;
+                if side.sends {
+                    side.film(start, now);
+                }
+            }
+            if now >= side.next_voice {
+                side.next_voice = now + VOICE;
+                side.voice_time += 960;
+                let data: Arc<[u8]> = Arc::from(vec![1_u8; 60]);
+                side.call.send_voice(&data, side.voice_time, now);
+            }
+            if side.call.poll_timeout().is_some_and(|at| at <= now) {
+                side.call.handle_timeout(now);
+            }
+        }
+        deliver(&mut self.a, now);
+        deliver(&mut self.b, now);
+        self.settle();
+        true
+    }
+
+    /// Takes what both calls have to give.
+    fn settle(&mut self) {
+        let (now, start, relay, late) = (self.now, self.start, self.relay, self.description_delay);
+        for (one, other) in [(true, false), (false, true)] {
+            let _ = other;
+            let (from, to) = if one {
+                (&mut self.a, &mut self.b)
+            } else {
+                (&mut self.b, &mut self.a)
+            };
+            while let Some(output) = from.call.poll_output() {
+                if from.is_gone {
+                    continue;
+                }
+                match output {
+                    Output::Transmit(transmit) => {
+                        assert_eq!(transmit.source, from.address);
+                        from.bytes_out += transmit.contents.len() as u64;
+                        if transmit.destination == to.address {
+                            let bytes = transmit.contents.to_vec();
+                            let (source, destination) = (transmit.source, transmit.destination);
+                            to.line_in.handle_input(Input::Packet(
+                                now,
+                                Packet {
+                                    source,
+                                    destination,
+                                    bytes,
+                                },
+                            ));
+                        }
+                    }
+                    Output::Signal(ClientMessage::Signal { body, .. }) => {
+                        let is_description = matches!(body, facetty::signal::message::Body::Description(_));
+                        let delay = if is_description { relay + late } else { relay };
+                        let message = ServerMessage::Signal {
+                            from: from.id.clone(),
+                            body,
+                        };
+                        to.signals_in.push_back((now + delay, message));
+                    }
+                    Output::Signal(_) => {}
+                    Output::Targets(targets) => from.retarget(targets),
+                    Output::Video { frame, .. } => from.decode(&frame, now - start, now),
+                    Output::Voice { .. } => from.heard += 1,
+                    Output::Event(event) => from.events.push((now - start, event)),
+                }
+            }
+        }
+    }
+}
+
+fn deliver(side: &mut Side, now: Instant) {
+    side.line_in.handle_input(Input::Timeout(now));
+    while let Some(output) = side.line_in.poll_output() {
+        match output {
+            NetemOutput::Packet(packet) if !side.is_gone => {
+                side.call
+                    .handle_datagram(packet.source, packet.destination, &packet.bytes, now);
+            }
+            NetemOutput::Packet(_) => {}
+            NetemOutput::Timeout(_) => break,
+        }
+    }
+}
