@@ -128,10 +128,14 @@ impl Program {
 
     /// Writes one line to the program's standard input.
     pub fn tell(&mut self, line: &str) {
+        self.write(format!("{line}\n").as_bytes());
+    }
+
+    /// Writes to the program's standard input.
+    pub fn write(&mut self, bytes: &[u8]) {
         let stdin = self.stdin.as_mut().expect("not closed yet");
-        writeln!(stdin, "{line}")
-            .and_then(|()| stdin.flush())
-            .expect("the program reads its standard input");
+        let written = stdin.write_all(bytes).and_then(|()| stdin.flush());
+        written.expect("the program reads its standard input");
     }
 
     /// Sends a signal.
