@@ -59,7 +59,7 @@ pub fn starts_and_glass(starts: usize, watch: Duration) -> Glass {
         &joins(&server, "ann", &["--camera", "y4m:-"]),
         Some(&fifo),
     );
-    ann.until("ann waits", |screen| screen.contents().contains("lobby"));
+    ann.until("ann waits", |screen| screen.contents().contains("alone in lobby"));
     let drain = Drain::start(ann);
 
     let bob = joins(&server, "bob", &["--camera", "test"]);
@@ -93,13 +93,11 @@ pub fn starts_and_glass(starts: usize, watch: Duration) -> Glass {
 /// Two people with the test picture and a tone.
 pub fn cost(duration: Duration) -> Cost {
     let server = Server::start();
-    let start = |name| {
-        let mut terminal = Terminal::start(TERMINAL, &joins(&server, name, &["--camera", "test"]), None);
-        terminal.until("joined", |screen| screen.contents().contains("lobby"));
-        terminal
-    };
-    let ann = start("ann");
+    let start = |name| Terminal::start(TERMINAL, &joins(&server, name, &["--camera", "test"]), None);
+    let mut ann = start("ann");
+    ann.until("ann waits", |screen| screen.contents().contains("alone in lobby"));
     let mut bob = start("bob");
+    bob.until("bob sees ann", |screen| screen.contents().contains("ann"));
     let pids = [ann.pid(), bob.pid()];
     let drain = Drain::start(ann);
     // The line is explored for some seconds after the first picture.
