@@ -153,7 +153,7 @@ mod tests {
         }
         assert_eq!(
             said,
-            (0..10).map(|n| (u128::from(n) * 20, n as u8)).collect::<Vec<_>>()
+            (0..10).map(|n: u8| (u128::from(n) * 20, n)).collect::<Vec<_>>()
         );
         assert!(parrot.heard.is_empty());
     }
