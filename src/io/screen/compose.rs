@@ -135,14 +135,14 @@ fn cells(area: Rect) -> CellRect {
     CellRect::new(area.x, area.y, area.width, area.height)
 }
 
-/// Lays what was drawn over the pictures: a plain space is transparent, a dim one dims, and text on
-/// the default ground stands on the darkened picture.
+/// Lays what was drawn over the pictures: a plain space is transparent, a dim one dims, and text
+/// (a space with a colour, too) on the default ground stands on the darkened picture.
 fn lay(buffer: &Buffer, overlay: &mut Overlay) {
     for y in buffer.area.top()..buffer.area.bottom() {
         let mut x = buffer.area.left();
         while x < buffer.area.right() {
             let cell = &buffer[(x, y)];
-            let is_ground = cell.symbol() == " " && cell.bg == Color::Reset;
+            let is_ground = cell.symbol() == " " && (cell.fg, cell.bg) == (Color::Reset, Color::Reset);
             x += match (is_ground, cell.modifier) {
                 (true, modifier) if modifier.is_empty() => 1,
                 (true, Modifier::DIM) => {

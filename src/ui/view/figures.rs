@@ -26,10 +26,7 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
         None => status::path_in_words(person).to_owned(),
     };
     let flow = |kbps: f32, fps: f32, size: Size| {
-        format!(
-            "{kbps:>4.0} kbit/s  {fps:>2.0} fps  {}x{}",
-            size.width, size.height
-        )
+        format!("{kbps:.0} kbit/s  {fps:.0} fps  {}x{}", size.width, size.height)
     };
     let percent = |share: f32| share * 100.0;
     let rows = [
@@ -74,9 +71,9 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
     ];
     lines.extend(rows.into_iter().map(|(what, figure)| {
         Line::from(vec![
-            Span::styled(format!("{what:<10}"), theme::OVER_QUIET),
+            Span::styled(format!("{what:<9}"), theme::OVER_QUIET),
             // As wide as the widest figure is likely to be, so that the sheet does not breathe.
-            Span::styled(format!("{figure:<29}"), theme::OVER),
+            Span::styled(format!("{figure:<28}"), theme::OVER),
         ])
     }));
     sheet::render(buffer, stage, &lines);

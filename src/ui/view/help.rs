@@ -21,10 +21,17 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
             if me.mic_on {
                 "mute the microphone"
             } else {
-                "microphone on"
+                "unmute the microphone"
             },
         ),
-        ("v", if me.camera_on { "camera off" } else { "camera on" }),
+        (
+            "v",
+            if me.camera_on {
+                "switch the camera off"
+            } else {
+                "switch the camera on"
+            },
+        ),
         ("Space", "talk while muted, and stop"),
         (
             "x",

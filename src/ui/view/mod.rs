@@ -2,7 +2,7 @@
 //!
 //! Everything goes into a ratatui buffer that is laid over the pictures: a cell left as it is (a
 //! space in default colours) lets them through; a space with [`Modifier::DIM`] dims them; text on the
-//! default ground stands on them, dimmed where it stands.
+//! default ground stands on them, dimmed where it stands; so does a space with a colour.
 
 mod big;
 mod figures;

@@ -46,8 +46,12 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
         if y >= stage.bottom() {
             return;
         }
-        // Over the dimmed picture text is light, whatever the terminal's own colour.
+        // Over the dimmed picture text is light, whatever the terminal's own colour, and has its
+        // row to itself: who selects the line copies no blocks of the picture.
         let style = if shows_own {
+            let row = Rect::new(stage.x, y, stage.width, 1);
+            super::clear(buffer, row);
+            buffer.set_style(row, theme::LIGHT);
             theme::LIGHT.patch(style)
         } else {
             style
