@@ -149,6 +149,8 @@ fn cut(mut text: String, max_cols: usize) -> String {
     });
     if let Some(end) = end {
         text.truncate(end);
+        // What it joined may be gone.
+        text.truncate(text.trim_end_matches(ZERO_WIDTH_JOINER).len());
     }
     text
 }
@@ -276,7 +278,8 @@ mod tests {
         assert_eq!(SafeText::chat("a\u{200d}b").as_str(), "ab");
         assert_eq!(SafeText::chat("👩\u{200d}").as_str(), "👩");
         assert_eq!(SafeText::chat("👩\u{200d}x").as_str(), "👩x");
-        let chain = vec!["👩"; 50].join("\u{200d}");
+        assert_eq!(SafeText::new("🇩\u{200d}👩", 1).as_str(), "🇩", "cut off");
+        let chain = ["👩"; 50].join("\u{200d}");
         assert!(
             SafeText::chat(&chain).width() >= 2 * 50 / 4,
             "an endless chain would count as one emoji"

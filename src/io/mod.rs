@@ -8,6 +8,7 @@ pub mod encode;
 pub mod error;
 pub mod front;
 pub mod headless;
+pub mod lan;
 pub mod meet;
 pub mod page;
 #[cfg(unix)]
