@@ -56,15 +56,6 @@ impl Rgb {
         let g = self.g.abs_diff(other.g);
         r.max(g).max(self.b.abs_diff(other.b))
     }
-
-    /// The mean of two colours.
-    pub fn mean(self, other: Rgb) -> Rgb {
-        Rgb::new(
-            self.r.midpoint(other.r),
-            self.g.midpoint(other.g),
-            self.b.midpoint(other.b),
-        )
-    }
 }
 
 /// What remains of a channel where the picture lies dim behind text.

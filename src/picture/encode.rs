@@ -120,6 +120,16 @@ impl<'a> Stream<'a> {
         if self.cursor == Some((x, y)) {
             return;
         }
+        if let Some((from, row)) = self.cursor
+            && row == y
+            && from < x
+        {
+            let mut forward = Short::default();
+            forward.csi(x - from, b'C');
+            self.out.extend_from_slice(forward.bytes());
+            self.cursor = Some((x, y));
+            return;
+        }
         let mut best = Short::default();
         best.position(x, y);
         let mut consider = |candidate: Short| {
@@ -127,18 +137,13 @@ impl<'a> Stream<'a> {
                 best = candidate;
             }
         };
-        match (self.cursor, self.row) {
-            (Some((from, row)), _) if row == y && from < x => {
-                let mut forward = Short::default();
-                forward.csi(x - from, b'C');
-                consider(forward);
-            }
-            (_, Some(row)) if row == y => {
+        match self.row {
+            Some(row) if row == y => {
                 let mut column = Short::default();
                 column.csi(x + 1, b'G');
                 consider(column);
             }
-            (_, Some(row)) if y > row && y - row <= 3 => {
+            Some(row) if y > row && y - row <= 3 => {
                 let mut down = Short::default();
                 down.push(b"\r");
                 for _ in row..y {

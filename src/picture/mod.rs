@@ -22,10 +22,13 @@
 mod cells;
 mod colour;
 mod encode;
+mod grid;
 mod mono;
 mod palette;
 mod scale;
 mod screen;
+#[cfg(test)]
+mod tests;
 
 pub use cells::{Attrs, Ink, Overlay, Style};
 pub use colour::{ColorDepth, Rgb};

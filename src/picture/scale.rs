@@ -1,7 +1,8 @@
 //! The planes of a picture at the size of the grid.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::media::frame::{I420, Plane};
 use crate::units::{CellRect, Size};
@@ -102,12 +103,13 @@ impl GridScaler {
         }
         let to = &mut scaled[index];
         to.resize(size.area() as usize, 0);
-        let from = ImageRef::new(now.width, now.height, from, PixelType::U8).expect("a plane has its size");
-        let mut to = Image::from_slice_u8(size.width, size.height, to, PixelType::U8)
+        let from =
+            TypedImageRef::<U8>::from_buffer(now.width, now.height, from).expect("a plane has its size");
+        let mut to = TypedImage::<U8>::from_buffer(size.width, size.height, to)
             .expect("the buffer was just given this size");
         resizer
-            .resize(&from, &mut to, &*options)
-            .expect("both planes are U8, and the whole of the source is asked for");
+            .resize_typed(&from, &mut to, &*options)
+            .expect("the whole of the source is asked for");
     }
 }
 

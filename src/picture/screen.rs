@@ -1,9 +1,9 @@
 //! The model of the terminal: what shall be seen, what is seen, and the way from one to the other.
 
 use super::cells::{Cell, Glyph, Layer, Overlay, Paint, PaintKind, intern};
-use super::colour::{ColorDepth, Rgb, YuvToRgb, dimmed};
+use super::colour::{ColorDepth, YuvToRgb};
 use super::encode::Stream;
-use super::mono;
+use super::grid::{Grid, Kind, Look, is_picture};
 use super::palette::{Palette, ansi256_colour};
 use super::scale::{GridScaler, fit};
 use crate::media::frame::I420;
@@ -12,8 +12,10 @@ use crate::units::{CellRect, Cells, Size};
 /// Frames in which every cell is looked at once for what was too little to redraw: two seconds at 30
 /// frames a second.
 const REFRESH: usize = 64;
-/// A cell in its turn is redrawn for more than this: sensor noise seldom is.
-const NOISE: u8 = 2;
+/// How far off a cell counts as that is refreshed: before all others of a picture.
+const REFRESHED: u8 = 254;
+/// The most bytes that one cell of a picture takes, and the end of the frame.
+const LARGEST: usize = 64;
 /// Graphemes of several characters that are kept before all are forgotten (and drawn again).
 const MOST_CLUSTERS: usize = 1024;
 
@@ -212,9 +214,7 @@ impl Screen {
         cell.fg = inks.of(cell.fg);
         let is_beneath = cell.bg == Paint::BENEATH;
         cell.bg = match is_beneath {
-            true if self.wanted.kind[at] == Kind::Picture as u8 => {
-                inks.of(self.wanted.beneath(at, self.depth))
-            }
+            true if is_picture(self.wanted.kind[at]) => inks.of(self.wanted.beneath(x, y, self.depth)),
             true => Paint::DEFAULT,
             false => inks.of(cell.bg),
         };
@@ -226,7 +226,7 @@ impl Screen {
         {
             cell.bg = shown.bg;
         }
-        self.wanted.set_text(at, cell);
+        self.wanted.set_text(x, y, cell);
     }
 
     /// Finds how far each cell is off.
@@ -240,7 +240,7 @@ impl Screen {
         }
         for (y, off) in off.chunks_exact_mut(cols).enumerate() {
             let row = y * cols..(y + 1) * cols;
-            let (kind, shown_kind) = (&wanted.kind[row.clone()], &shown.kind[row]);
+            let (kind, shown_kind) = (&wanted.kind[row.clone()], &shown.kind[row.clone()]);
             for ((off, a), b) in off.iter_mut().zip(kind).zip(shown_kind) {
                 *off = if a == b { 0 } else { 255 };
             }
@@ -254,10 +254,13 @@ impl Screen {
                     }
                 }
             }
-        }
-        for (at, off) in off.iter_mut().enumerate() {
-            if wanted.kind[at] == Kind::Text as u8 && wanted.text[at] != shown.text[at] {
-                *off = 255;
+            if wanted.has_text[y] {
+                let texts = wanted.text[row.clone()].iter().zip(&shown.text[row]);
+                for ((off, kind), (a, b)) in off.iter_mut().zip(kind).zip(texts) {
+                    if *kind == Kind::Text as u8 && a != b {
+                        *off = 255;
+                    }
+                }
             }
         }
     }
@@ -274,8 +277,8 @@ impl Screen {
         for &off in &self.off {
             histogram[usize::from(off)] += 1;
         }
-        let mut drawn = histogram[255];
-        for threshold in (least..255).rev() {
+        let mut drawn = histogram[254] + histogram[255];
+        for threshold in (least..254).rev() {
             drawn += histogram[usize::from(threshold)];
             if drawn > affordable {
                 return threshold;
@@ -287,92 +290,124 @@ impl Screen {
     /// Marks the cells in turn, of each 8x8 one, that are off for good.
     fn refresh(&mut self) {
         self.frame += 1;
+        // Sensor noise is seldom more, and never stands still.
+        let noise = self.redraw.threshold / 2;
+        let cols = self.wanted.cols;
         let turn = self.in_turn(self.frame);
         let is_probed = self.probe.len() == turn.clone().count();
-        for (i, at) in turn.enumerate() {
-            let is_still = is_probed && self.probe[i] == self.wanted.samples(at);
-            if self.off[at] > NOISE || (self.off[at] > 0 && is_still) {
-                self.off[at] = 255;
+        for (i, (x, y)) in turn.enumerate() {
+            let off = &mut self.off[y * cols + x];
+            let is_still = is_probed && self.probe[i] == self.wanted.samples(x, y);
+            if *off > noise || (*off > 0 && is_still) {
+                *off = (*off).max(REFRESHED);
             }
         }
         self.probe.clear();
         let next = self.in_turn(self.frame + 1);
-        self.probe.extend(next.map(|at| self.wanted.samples(at)));
+        self.probe.extend(next.map(|(x, y)| self.wanted.samples(x, y)));
     }
 
-    fn in_turn(&self, frame: usize) -> impl Iterator<Item = usize> + Clone + use<> {
-        let turn = frame % REFRESH;
-        let (x, y) = turn_place(turn);
+    fn in_turn(&self, frame: usize) -> impl Iterator<Item = (usize, usize)> + Clone + use<> {
+        let (x, y) = turn_place(frame % REFRESH);
         let (cols, rows) = (self.wanted.cols, usize::from(self.size.rows));
         (y..rows)
             .step_by(8)
-            .flat_map(move |y| (x..cols).step_by(8).map(move |x| y * cols + x))
+            .flat_map(move |y| (x..cols).step_by(8).map(move |x| (x, y)))
     }
 
     /// Writes the cells that are off by more than `threshold`.
     fn draw(&mut self, threshold: u8, budget: usize, stream: &mut Stream<'_>) {
-        let Self {
-            size: Cells { cols, rows },
-            depth,
-            wanted,
-            shown,
-            off,
-            clusters,
-            ..
-        } = self;
-        let (cols, depth) = (*cols, *depth);
         let before = stream.len();
         let mut drawn = 0;
-        for y in 0..*rows {
-            for x in 0..cols {
-                let at = usize::from(y) * usize::from(cols) + usize::from(x);
-                if off[at] <= threshold {
-                    continue;
-                }
-                if wanted.kind[at] == Kind::Picture as u8 {
-                    if off[at] < 255 && stream.len() + 64 > budget {
-                        continue;
-                    }
-                    let had = (shown.kind[at] == Kind::Picture as u8).then(|| shown.look(at, depth));
-                    let look = wanted.look(at, depth);
-                    // What the terminal shows after this is what these samples look like.
-                    shown.take(at, wanted);
-                    if had == Some(look) {
-                        continue;
-                    }
-                    match look {
-                        Look::Halves(top, bottom) => stream.halves((x, y), cols, top, bottom),
-                        Look::Glyph(c) => stream.plain((x, y), cols, c),
-                    }
+        for y in 0..self.size.rows {
+            let start = usize::from(y) * usize::from(self.size.cols);
+            let mut x = 0;
+            while let Some(skip) = next_over(&self.off[start + x..start + self.wanted.cols], threshold) {
+                x += skip;
+                let is_kept = self.off[start + x] < 255 && stream.len() + LARGEST > budget;
+                if !is_kept && self.draw_cell(x, usize::from(y), stream) {
                     drawn += 1;
-                } else {
-                    let cell = match wanted.kind[at] == Kind::Text as u8 {
-                        true => wanted.text[at],
-                        false => Cell::BLANK,
-                    };
-                    shown.take(at, wanted);
-                    if cell.width > 0 {
-                        stream.text((x, y), cols, &cell, clusters);
-                        drawn += 1;
-                    }
                 }
-                // A wide grapheme of which the left half was overwritten is gone as a whole.
-                let next = at + 1;
-                if x + 1 < cols
-                    && shown.kind[next] == Kind::Text as u8
-                    && shown.text[next].width == 0
-                    && shown.text[at].width != 2
-                {
-                    shown.kind[next] = Kind::Unknown as u8;
-                    off[next] = 255;
-                }
+                x += 1;
             }
         }
+        // Few cells say little, with the frame's own bytes among theirs.
         if drawn > 64 {
             let cost = (stream.len() - before) * 16 / drawn;
             self.cost = (self.cost * 3 + cost) / 4;
         }
     }
+
+    /// Writes a cell; says whether there was something to write.
+    fn draw_cell(&mut self, x: usize, y: usize, stream: &mut Stream<'_>) -> bool {
+        let Self { wanted, shown, .. } = self;
+        let Cells { cols, .. } = self.size;
+        let (at, place) = (wanted.at(x, y), (x as u16, y as u16));
+        if is_picture(wanted.kind[at]) {
+            let look = wanted.look(x, y, self.depth);
+            // Samples that differ may look the same in few colours.
+            let is_same = self.depth != ColorDepth::Truecolor
+                && is_picture(shown.kind[at])
+                && shown.look(x, y, self.depth) == look;
+            shown.take(x, y, wanted);
+            if is_same {
+                return false;
+            }
+            match look {
+                Look::Halves(top, bottom) => stream.halves(place, cols, top, bottom),
+                Look::Glyph(c) => stream.plain(place, cols, c),
+            }
+        } else {
+            shown.take(x, y, wanted);
+            let cell = if wanted.kind[at] == Kind::Text as u8 {
+                wanted.text[at]
+            } else {
+                Cell::BLANK
+            };
+            if cell.width > 0 {
+                stream.text(place, cols, &cell, &self.clusters);
+            }
+        }
+        // A wide grapheme whose left half was overwritten is gone as a whole.
+        let next = at + 1;
+        if x + 1 < wanted.cols
+            && shown.kind[next] == Kind::Text as u8
+            && shown.text[next].width == 0
+            && shown.text[at].width != 2
+        {
+            shown.kind[next] = Kind::Unknown as u8;
+            self.off[next] = 255;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+impl Screen {
+    /// What was composed, and in which depth it is shown.
+    pub(super) fn wanted(&self) -> (&Grid, ColorDepth) {
+        (&self.wanted, self.depth)
+    }
+
+    /// A grapheme of several characters.
+    pub(super) fn cluster(&self, index: usize) -> &str {
+        &self.clusters[index]
+    }
+}
+
+/// The index of the first that is more than `threshold`.
+fn next_over(off: &[u8], threshold: u8) -> Option<usize> {
+    const MANY: usize = 16;
+    let mut start = 0;
+    let mut chunks = off.chunks_exact(MANY);
+    for chunk in &mut chunks {
+        if chunk.iter().fold(0, |most, &off| most.max(off)) > threshold {
+            break;
+        }
+        start += MANY;
+    }
+    let found = off[start..].iter().position(|&off| off > threshold)?;
+    Some(start + found)
 }
 
 /// Where in each 8x8 cells the one in turn is: neighbours are far apart in time.
@@ -389,185 +424,6 @@ fn is_near(a: Paint, b: Paint, threshold: u8) -> bool {
             ansi256_colour(a).distance(ansi256_colour(b)) <= threshold
         }
         _ => a == b,
-    }
-}
-
-/// What a cell is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum Kind {
-    /// As a cleared terminal has it.
-    Empty,
-    /// A picture's; see [`Grid::channels`].
-    Picture,
-    /// The interface's; see [`Grid::text`].
-    Text,
-    /// Of the terminal: not known.
-    Unknown,
-}
-
-/// What is written for a picture's cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
-    Halves(Paint, Paint),
-    Glyph(char),
-}
-
-/// All cells, what is known of them side by side: plain loops over bytes compare many at once.
-#[derive(Default)]
-struct Grid {
-    cols: usize,
-    /// Red, green, blue of each pixel, two rows of pixels to a row of cells; 0 where there is no
-    /// picture. Without colours: the left and the right half's grey, and nothing.
-    channels: [Vec<u8>; 3],
-    /// [`Kind`] of each cell.
-    kind: Vec<u8>,
-    text: Vec<Cell>,
-}
-
-impl Grid {
-    fn resize(&mut self, size: Cells) {
-        self.cols = usize::from(size.cols);
-        let cells = self.cols * usize::from(size.rows);
-        for channel in &mut self.channels {
-            channel.resize(cells * 2, 0);
-        }
-        self.kind.resize(cells, 0);
-        self.text.resize(cells, Cell::BLANK);
-        self.clear();
-        self.text.fill(Cell::BLANK);
-    }
-
-    /// Makes every cell empty.
-    fn clear(&mut self) {
-        for channel in &mut self.channels {
-            channel.fill(0);
-        }
-        self.kind.fill(Kind::Empty as u8);
-    }
-
-    fn at(&self, x: usize, y: usize) -> usize {
-        y * self.cols + x
-    }
-
-    /// The indices of a cell's two pixels.
-    fn pixels(&self, at: usize) -> [usize; 2] {
-        let upper = at / self.cols * 2 * self.cols + at % self.cols;
-        [upper, upper + self.cols]
-    }
-
-    fn samples(&self, at: usize) -> [u8; 6] {
-        let [upper, lower] = self.pixels(at);
-        let [r, g, b] = &self.channels;
-        [r[upper], g[upper], b[upper], r[lower], g[lower], b[lower]]
-    }
-
-    fn set_samples(&mut self, at: usize, samples: [u8; 6]) {
-        let [upper, lower] = self.pixels(at);
-        for (channel, i) in self.channels.iter_mut().zip(0..) {
-            channel[upper] = samples[i];
-            channel[lower] = samples[i + 3];
-        }
-    }
-
-    /// Lays the planes of a picture, two rows of pixels to a row of cells, into an area.
-    fn put(&mut self, to: CellRect, planes: [&[u8]; 3], convert: &YuvToRgb, mirror: bool) {
-        let cols = usize::from(to.cols);
-        for y in 0..usize::from(to.rows) * 2 {
-            let from = y * cols..(y + 1) * cols;
-            let row = self.pixel_row(to, y);
-            let rgb = self.channels.each_mut().map(|channel| &mut channel[row.clone()]);
-            convert.row(planes.map(|plane| &plane[from.clone()]), rgb);
-            if mirror {
-                for channel in &mut self.channels {
-                    channel[row.clone()].reverse();
-                }
-            }
-        }
-        self.mark(to);
-    }
-
-    /// Lays a plane of luma, two rows and two columns of samples to a cell, into an area.
-    fn put_grey(&mut self, to: CellRect, luma: &[u8], convert: &YuvToRgb, mirror: bool) {
-        let mut grey = [0; 2];
-        let cols = usize::from(to.cols);
-        for (y, luma) in luma.chunks_exact(cols * 2).enumerate() {
-            let row = self.pixel_row(to, y);
-            let [left, right, none] = &mut self.channels;
-            none[row.clone()].fill(0);
-            let cells = left[row.clone()].iter_mut().zip(&mut right[row.clone()]);
-            for ((left, right), luma) in cells.zip(luma.chunks_exact(2)) {
-                convert.grey_row(luma, &mut grey);
-                [*left, *right] = grey;
-            }
-            if mirror {
-                left[row.clone()].swap_with_slice(&mut right[row.clone()]);
-                left[row.clone()].reverse();
-                right[row].reverse();
-            }
-        }
-        self.mark(to);
-    }
-
-    fn pixel_row(&self, to: CellRect, y: usize) -> std::ops::Range<usize> {
-        let start = (usize::from(to.y) * 2 + y) * self.cols + usize::from(to.x);
-        start..start + usize::from(to.cols)
-    }
-
-    fn mark(&mut self, to: CellRect) {
-        for y in to.y..to.y + to.rows {
-            let at = self.at(usize::from(to.x), usize::from(y));
-            self.kind[at..at + usize::from(to.cols)].fill(Kind::Picture as u8);
-        }
-    }
-
-    fn dim(&mut self, x: usize, y: usize) {
-        let at = self.at(x, y);
-        let samples = self.samples(at).map(dimmed);
-        self.set_samples(at, samples);
-    }
-
-    fn set_text(&mut self, at: usize, cell: Cell) {
-        self.set_samples(at, [0; 6]);
-        self.kind[at] = Kind::Text as u8;
-        self.text[at] = cell;
-    }
-
-    /// Takes over a cell.
-    fn take(&mut self, at: usize, from: &Grid) {
-        self.set_samples(at, from.samples(at));
-        self.kind[at] = from.kind[at];
-        self.text[at] = match from.kind[at] == Kind::Text as u8 {
-            true => from.text[at],
-            false => Cell::BLANK,
-        };
-    }
-
-    /// What is behind text that lets the picture through.
-    fn beneath(&self, at: usize, depth: ColorDepth) -> Paint {
-        if depth == ColorDepth::Mono {
-            return Paint::DEFAULT;
-        }
-        let [r, g, b, r2, g2, b2] = self.samples(at).map(dimmed);
-        let Rgb { r, g, b } = Rgb::new(r, g, b).mean(Rgb::new(r2, g2, b2));
-        Paint::rgb(r, g, b)
-    }
-
-    /// What is written for a picture's cell: it depends on the samples and the place alone.
-    fn look(&self, at: usize, depth: ColorDepth) -> Look {
-        let [r, g, b, r2, g2, b2] = self.samples(at);
-        let (x, y) = (at % self.cols, at / self.cols);
-        let pair = |palette: &Palette, paint: fn(u8) -> Paint| {
-            let upper = palette.dithered(Rgb::new(r, g, b), x, 2 * y);
-            let lower = palette.dithered(Rgb::new(r2, g2, b2), x, 2 * y + 1);
-            Look::Halves(paint(upper), paint(lower))
-        };
-        match depth {
-            ColorDepth::Truecolor => Look::Halves(Paint::rgb(r, g, b), Paint::rgb(r2, g2, b2)),
-            ColorDepth::Ansi256 => pair(Palette::ansi256(), Paint::palette),
-            ColorDepth::Ansi16 => pair(Palette::ansi16(), Paint::named),
-            ColorDepth::Mono => Look::Glyph(mono::glyph([r, g, r2, g2], x, y)),
-        }
     }
 }
 
