@@ -327,8 +327,6 @@ impl Call {
                 if let Err(error) = result {
                     self.fail(from, "negotiation", error.to_string());
                 }
-                self.check_agreement(from);
-                self.assign(now);
             }
         }
     }
@@ -474,6 +472,7 @@ impl Call {
             remote,
             agreed,
         }));
+        self.check_agreement(id);
         self.assign(now);
     }
 

@@ -445,6 +445,11 @@ impl Peer {
             })
         });
         self.video_pt = video.map(|(_, pt)| pt);
+        if let Some(mid) = self.video {
+            if let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(mid, None) {
+                stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, None);
+            }
+        }
         self.agreed = Agreed {
             video: video.map(|(codec, _)| codec),
             audio: self.audio_pt.is_some(),
@@ -485,20 +490,20 @@ impl Peer {
         match event {
             RtcEvent::Connected => {
                 self.connected = true;
-                if let Some(mid) = self.video {
-                    if let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(mid, None) {
-                        stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, None);
-                    }
-                }
+                self.agree();
                 self.out.push_back(PeerOutput::Connected);
             }
             RtcEvent::IceConnectionStateChange(IceConnectionState::Disconnected) | RtcEvent::Closed => {
                 self.out.push_back(PeerOutput::Disconnected);
             }
-            RtcEvent::MediaAdded(media) => match media.kind {
-                MediaKind::Audio => self.audio = self.audio.or(Some(media.mid)),
-                MediaKind::Video => self.video = self.video.or(Some(media.mid)),
-            },
+            // The media of an offer are announced only now, when SRTP is up.
+            RtcEvent::MediaAdded(media) => {
+                match media.kind {
+                    MediaKind::Audio => self.audio = self.audio.or(Some(media.mid)),
+                    MediaKind::Video => self.video = self.video.or(Some(media.mid)),
+                }
+                self.agree();
+            }
             RtcEvent::MediaData(media) => self.handle_media(media, now),
             RtcEvent::ChannelOpen(id, label) if label == control::LABEL => {
                 self.channel = Some(id);

@@ -84,14 +84,19 @@ impl Drop for Meeting {
 /// What others type to come to `room` at `server`.
 fn invite(server: &Url, room: &str) -> Invite {
     let shown = server.as_str().trim_end_matches('/');
-    let page = match shown.split_once(':') {
-        Some(("wss", rest)) => format!("https:{rest}"),
-        Some((_, rest)) => format!("http:{rest}"),
-        None => shown.to_owned(),
+    let (is_secure, rest) = match shown.split_once(':') {
+        Some(("wss" | "https", rest)) => (true, rest),
+        Some((_, rest)) => (false, rest),
+        None => (false, shown),
+    };
+    let (socket, page) = if is_secure {
+        ("wss", "https")
+    } else {
+        ("ws", "http")
     };
     Invite {
-        command: format!("facetty --room {room} --server {shown}"),
-        link: format!("{page}/{room}"),
+        command: format!("facetty --room {room} --server {socket}:{rest}"),
+        link: format!("{page}:{rest}/{room}"),
     }
 }
 

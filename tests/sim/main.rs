@@ -195,9 +195,9 @@ fn a_viewport_is_followed_and_never_exceeded() {
     assert_eq!(world.a.call.size_out(&bob), Some(Size::new(160, 90)));
     let keyframes = world.b.keyframes_in;
     let now = world.now;
-    world.b.call.set_viewport(&ann, Size::new(80, 200), now);
+    world.b.call.set_viewport(&ann, Size::new(100, 200), now);
     world.run(SECOND);
-    assert_eq!(world.a.call.size_out(&bob), Some(Size::new(80, 44)));
+    assert_eq!(world.a.call.size_out(&bob), Some(Size::new(100, 56)));
     assert_eq!(world.b.keyframes_in, keyframes, "VP9 shrinks without a key frame");
     let (now, before) = (world.now, world.b.seen.len());
     world.b.call.set_viewport(&ann, Size::new(0, 0), now);

@@ -62,6 +62,7 @@ pub struct Side {
     encoders: BTreeMap<TargetId, (Target, Encoder, Option<u32>)>,
     decoder: Option<(VideoCodec, Decoder)>,
     pool: Pool,
+    test_picture: TestPicture,
     number: u32,
     next_frame: Instant,
     next_voice: Instant,
@@ -121,6 +122,7 @@ impl Side {
             encoders: BTreeMap::new(),
             decoder: None,
             pool: Pool::default(),
+            test_picture: TestPicture::default(),
             number: 0,
             next_frame: now,
             next_voice: now,
@@ -136,13 +138,16 @@ impl Side {
         }
     }
 
-    fn next(&self) -> Instant {
+    fn next(&self) -> Option<Instant> {
+        if self.is_gone {
+            return None;
+        }
         let mut next = self.call.poll_timeout().unwrap_or(self.next_frame);
         next = next
             .min(self.next_frame)
             .min(self.next_voice)
             .min(self.line_in.poll_timeout());
-        self.signals_in.iter().map(|(at, _)| *at).fold(next, Instant::min)
+        Some(self.signals_in.iter().map(|(at, _)| *at).fold(next, Instant::min))
     }
 
     fn retarget(&mut self, targets: Vec<Target>) {
@@ -173,7 +178,7 @@ impl Side {
     fn film(&mut self, start: Instant, now: Instant) {
         self.number += 1;
         let mut camera = I420::new(CAMERA);
-        TestPicture::default().draw(&mut camera, now - start);
+        self.test_picture.draw(&mut camera, now - start);
         stamp::stamp(&mut camera, self.number);
         let mut frames = Vec::new();
         for (id, (target, encoder, made)) in &mut self.encoders {
@@ -331,8 +336,13 @@ impl World {
     }
 
     fn step(&mut self, end: Instant) -> bool {
-        let next = self.a.next().min(self.b.next()).max(self.now);
-        if next > end {
+        let nexts = [self.a.next(), self.b.next()];
+        let next = nexts
+            .into_iter()
+            .flatten()
+            .min()
+            .map_or(end, |at| at.max(self.now));
+        if next >= end {
             return false;
         }
         // Clocks of computers have a grain, too; without one a due time could stand still.
@@ -340,9 +350,6 @@ impl World {
         let (now, start) = (self.now, self.start);
         for side in [&mut self.a, &mut self.b] {
             if side.is_gone {
-                side.next_frame = now + Duration::from_secs(3600);
-                side.next_voice = side.next_frame;
-                side.signals_in.clear();
                 continue;
             }
             while let Some(i) = side.signals_in.iter().position(|(at, _)| *at <= now) {
@@ -387,7 +394,7 @@ impl World {
                 }
                 match output {
                     Output::Transmit(transmit) => {
-                        assert_eq!(transmit.source, from.address);
+                        assert_eq!(transmit.source.ip(), from.address.ip());
                         from.bytes_out += transmit.contents.len() as u64;
                         if transmit.destination == to.address {
                             let bytes = transmit.contents.to_vec();
