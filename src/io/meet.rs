@@ -3,6 +3,7 @@
 use tokio::task::JoinHandle;
 use url::Url;
 
+use super::lan;
 use super::serve::{ServeConfig, ServeError, Server, urls};
 use crate::ui::state::Invite;
 
@@ -17,6 +18,7 @@ pub struct Meeting {
     pub invite: Invite,
     /// The server runs in this process.
     pub hosted: bool,
+    found: Option<(lan::Advert, lan::Watch)>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -28,6 +30,7 @@ impl Meeting {
             server,
             invite,
             hosted: false,
+            found: None,
             task: None,
         }
     }
@@ -38,6 +41,9 @@ impl Meeting {
     /// # Errors
     /// Where no server can be opened.
     pub async fn found_or_opened(room: &str) -> Result<Self, ServeError> {
+        if let Some(server) = lan::find(room).await {
+            return Ok(Self::named(server, room));
+        }
         Self::opened(room, std::net::Ipv4Addr::UNSPECIFIED.into(), true)
     }
 
@@ -52,6 +58,7 @@ impl Meeting {
             usual => usual?,
         };
         let bound = server.local_addr();
+        let found = advertise.then(|| lan::advertise(room, bound));
         let task = tokio::spawn(server.run(std::future::pending()));
         let local = format!("ws://127.0.0.1:{}/", bound.port());
         let public = urls(bound).into_iter().next().unwrap_or_else(|| local.clone());
@@ -62,6 +69,7 @@ impl Meeting {
             server,
             invite,
             hosted: true,
+            found,
             task: Some(task),
         })
     }
@@ -69,7 +77,10 @@ impl Meeting {
     /// Waits until it turns out that somebody else opened the same room at the same moment, and ours
     /// is the one to give up: that server's address.
     pub async fn moved(&mut self) -> Url {
-        std::future::pending().await
+        match &mut self.found {
+            Some((_, watch)) => watch.moved().await,
+            None => std::future::pending().await,
+        }
     }
 }
 
