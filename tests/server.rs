@@ -634,7 +634,7 @@ async fn another_origin_is_refused_unless_it_is_listed() {
 #[tokio::test]
 async fn pages_say_how_to_join_and_run_nothing() {
     let server = Running::new();
-    let host = format!("Host: meet.example.org:7880\r\n");
+    let host = "Host: meet.example.org:7880\r\n".to_string();
     let page = server.get("/standup", &host).await;
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
     assert!(

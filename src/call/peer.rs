@@ -397,10 +397,10 @@ impl Peer {
         let Some(mut writer) = self.video.and_then(|mid| self.rtc.writer(mid)) else {
             return;
         };
-        if writer.is_request_keyframe_possible(KeyframeRequestKind::Pli) {
-            if let Err(error) = writer.request_keyframe(None, KeyframeRequestKind::Pli) {
-                tracing::debug!(%error, "no key frame could be asked for");
-            }
+        if writer.is_request_keyframe_possible(KeyframeRequestKind::Pli)
+            && let Err(error) = writer.request_keyframe(None, KeyframeRequestKind::Pli)
+        {
+            tracing::debug!(%error, "no key frame could be asked for");
         }
         self.drain(now);
     }
@@ -445,10 +445,10 @@ impl Peer {
             })
         });
         self.video_pt = video.map(|(_, pt)| pt);
-        if let Some(mid) = self.video {
-            if let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(mid, None) {
-                stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, None);
-            }
+        if let Some(mid) = self.video
+            && let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(mid, None)
+        {
+            stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, None);
         }
         self.agreed = Agreed {
             video: video.map(|(codec, _)| codec),

@@ -141,9 +141,8 @@ impl Targets {
     /// Makes the key frames that had to wait. Returns true where the list changed.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
         let waiting = std::mem::take(&mut self.wanted_keyframe);
-        waiting
-            .into_iter()
-            .fold(false, |changed, id| self.request_keyframe(id, now) || changed)
+        let made = waiting.into_iter().filter(|id| self.request_keyframe(*id, now));
+        made.count() > 0
     }
 
     fn fresh_id(&mut self) -> TargetId {

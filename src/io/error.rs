@@ -14,7 +14,7 @@ use super::terminal::TerminalError;
 pub enum CallError {
     /// The meeting point was not reached, or refused.
     #[error(transparent)]
-    Socket(#[from] SocketError),
+    Socket(Box<SocketError>),
     /// No server can be opened here.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -41,6 +41,12 @@ pub enum CallError {
     PictureFile(#[source] io::Error, ScreenSink),
 }
 
+impl From<SocketError> for CallError {
+    fn from(error: SocketError) -> Self {
+        Self::Socket(Box::new(error))
+    }
+}
+
 impl CallError {
     /// The exit status of the interface's table.
     pub fn status(&self) -> u8 {
@@ -54,8 +60,10 @@ impl CallError {
     /// A word for programs.
     pub fn code(&self) -> &'static str {
         match self {
-            CallError::Socket(SocketError::Unreachable { .. }) => "unreachable",
-            CallError::Socket(SocketError::Refused { code, .. }) => code.word(),
+            CallError::Socket(error) => match &**error {
+                SocketError::Unreachable { .. } => "unreachable",
+                SocketError::Refused { code, .. } => code.word(),
+            },
             CallError::Serve(_) => "serve",
             CallError::NoPath(_) => "no-path",
             CallError::Source(_) => "camera",

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -112,10 +112,8 @@ impl Events {
             object.extend(fields);
         }
         let line = format!("{object}\n");
-        match self.lines.as_ref().map(|lines| lines.try_send(line)) {
-            Some(Err(std::sync::mpsc::TrySendError::Disconnected(_))) => false,
-            _ => true,
-        }
+        let sent = self.lines.as_ref().map(|lines| lines.try_send(line));
+        !matches!(sent, Some(Err(TrySendError::Disconnected(_))))
     }
 }
 

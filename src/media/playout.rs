@@ -101,7 +101,7 @@ impl Playout {
 
     fn recover(&mut self, next: &[u8], samples: usize) {
         self.frame.resize(samples, 0.0);
-        if samples % STEP != 0 || self.decoder.recover(next, &mut self.frame).is_err() {
+        if !samples.is_multiple_of(STEP) || self.decoder.recover(next, &mut self.frame).is_err() {
             return self.conceal(samples);
         }
         self.present();

@@ -1,5 +1,6 @@
 //! The front of a program: events out, commands in (see [`crate::io::headless`]).
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ pub struct HeadlessFront {
     peers: BTreeMap<PeerId, Met>,
     file: Option<PictureFile>,
     usage: Usage,
+    /// Nobody reads the events any more.
+    unread: Cell<bool>,
 }
 
 struct Met {
@@ -65,6 +68,7 @@ impl HeadlessFront {
             peers: BTreeMap::new(),
             file,
             usage: Usage::default(),
+            unread: Cell::new(false),
         })
     }
 
@@ -129,7 +133,11 @@ impl HeadlessFront {
             Happening::Ended(reason) => self.emit("ended", json!({ "reason": reason })),
             _ => {}
         }
-        vec![]
+        if self.unread.get() {
+            vec![Want::Leave("nobody reads the events")]
+        } else {
+            vec![]
+        }
     }
 
     /// Everyone's pictures go into the one file; with several people it holds whoever sent last.
@@ -261,7 +269,9 @@ impl HeadlessFront {
     }
 
     fn emit(&self, event: &str, fields: serde_json::Value) {
-        self.events.emit(event, fields);
+        if !self.events.emit(event, fields) {
+            self.unread.set(true);
+        }
     }
 }
 

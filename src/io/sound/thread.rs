@@ -47,7 +47,7 @@ enum Input {
 enum Output {
     None,
     Wav(WavSink),
-    Device(Option<Playback>),
+    Device(Option<Box<Playback>>),
 }
 
 pub(super) struct AudioThread {
@@ -236,7 +236,7 @@ impl AudioThread {
     fn take_report(&mut self, direction: Direction, report: Report) {
         match report {
             Report::Microphone(capture) => self.input = Input::Device(Some(capture)),
-            Report::Speaker(playback) => self.output = Output::Device(Some(playback)),
+            Report::Speaker(playback) => self.output = Output::Device(Some(Box::new(playback))),
             Report::Back(what) => return self.out.send(SoundEvent::Notice(what)),
             Report::Missing(why) => {
                 match direction {
