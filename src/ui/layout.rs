@@ -3,7 +3,8 @@
 use ratatui::layout::Rect;
 
 use super::state::State;
-use crate::units::{Cells, Size};
+use crate::picture::fit;
+use crate::units::{CellRect, Cells, Size};
 
 /// The smallest terminal that is laid out.
 pub const SMALLEST: Cells = Cells::new(40, 12);
@@ -60,7 +61,7 @@ pub fn layout(state: &State) -> Layout {
         _ if !shows_own => None,
         0 => Some(stage),
         _ if cols < OWN_FROM_COLS => None,
-        _ => Some(corner(stage)),
+        _ => Some(corner(stage, state.me.picture)),
     };
     Layout {
         stage,
@@ -80,12 +81,12 @@ pub fn pixels(area: Rect) -> Size {
     Cells::new(area.width, area.height).pixels()
 }
 
-/// The lower right corner: a fifth of the width, 4:3, at most a third of the height.
-fn corner(stage: Rect) -> Rect {
-    let width = stage.width / 5;
-    let height = (width * 3 / 8).clamp(2, stage.height / 3);
-    let width = width.min(height * 8 / 3);
-    Rect::new(stage.width - width, stage.height - height, width, height)
+/// The lower right corner: a fifth of the width and at most a third of the height, in the shape of
+/// the picture (4:3 until it is known).
+fn corner(stage: Rect, picture: Option<Size>) -> Rect {
+    let bounds = CellRect::new(0, 0, stage.width / 5, stage.height / 3);
+    let CellRect { cols, rows, .. } = fit(picture.unwrap_or(Size::new(4, 3)), bounds);
+    Rect::new(stage.width - cols, stage.height - rows, cols, rows)
 }
 
 /// `count` tiles that cover `stage`: the grid in which the smallest tile shows the largest picture

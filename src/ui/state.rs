@@ -82,6 +82,8 @@ pub struct Me {
     pub has_camera: bool,
     /// It is on.
     pub camera_on: bool,
+    /// The size of the own picture; `None` while there is none.
+    pub picture: Option<Size>,
     /// The microphone's level, 0 to 1 (0 is −60 dBFS and below, 1 is 0 dBFS).
     pub level: f32,
     /// Speaks while muted.
@@ -266,6 +268,7 @@ pub(crate) mod testing {
             mic_on: true,
             has_camera: true,
             camera_on: true,
+            picture: Some(Size::new(640, 480)),
             ..Me::default()
         };
         let mut state = State::new("standup", me, terminal, Instant::now());

@@ -17,10 +17,13 @@ use super::program::DEADLINE;
 /// Ends a synchronized update: what was drawn until here is one picture.
 const END_OF_FRAME: &[u8] = b"\x1b[?2026l";
 
+/// How many of the last bytes are kept.
+const TAIL: usize = 4096;
+
 /// A program in a pseudo-terminal; killed when dropped.
 pub struct Terminal {
-    master: Box<dyn MasterPty + Send>,
-    keys: Box<dyn Write + Send>,
+    master: Option<Box<dyn MasterPty + Send>>,
+    keys: Option<Box<dyn Write + Send>>,
     child: Box<dyn Child + Send + Sync>,
     output: Receiver<(Instant, Vec<u8>)>,
     unread: Vec<u8>,
@@ -28,12 +31,26 @@ pub struct Terminal {
     matched: usize,
     bytes: u64,
     parser: vt100::Parser,
+    /// The last of what was shown, where its bytes and not their effect are of interest.
+    tail: Vec<u8>,
+    /// The modes of the line discipline before the program began.
+    modes: String,
 }
 
 impl Terminal {
     /// Starts the program with these arguments in a true-colour terminal of `size`; its standard
     /// input is the terminal, or `stdin` (a FIFO is opened once somebody writes to it).
     pub fn start<S: AsRef<str>>(size: Cells, args: &[S], stdin: Option<&Path>) -> Self {
+        Self::start_with(size, args, stdin, &[])
+    }
+
+    /// Likewise, with these variables in its environment.
+    pub fn start_with<S: AsRef<str>>(
+        size: Cells,
+        args: &[S],
+        stdin: Option<&Path>,
+        env: &[(&str, &str)],
+    ) -> Self {
         let pair = native_pty_system()
             .openpty(pty_size(size))
             .expect("there are pseudo-terminals");
@@ -54,6 +71,10 @@ impl Terminal {
         command.env("TERM", "xterm-256color");
         command.env("COLORTERM", "truecolor");
         command.env("XDG_CONFIG_HOME", "/nonexistent");
+        for (name, value) in env {
+            command.env(name, value);
+        }
+        let modes = modes(&*pair.master);
         let child = pair
             .slave
             .spawn_command(command)
@@ -70,8 +91,8 @@ impl Terminal {
             }
         });
         Self {
-            master: pair.master,
-            keys,
+            master: Some(pair.master),
+            keys: Some(keys),
             child,
             output,
             unread: Vec::new(),
@@ -79,6 +100,8 @@ impl Terminal {
             matched: 0,
             bytes: 0,
             parser: vt100::Parser::new(size.rows, size.cols, 0),
+            tail: Vec::new(),
+            modes,
         }
     }
 
@@ -89,15 +112,16 @@ impl Terminal {
 
     /// Types.
     pub fn type_keys(&mut self, keys: &str) {
-        self.keys
-            .write_all(keys.as_bytes())
-            .and_then(|()| self.keys.flush())
+        let to = self.keys.as_mut().expect("the terminal is open");
+        to.write_all(keys.as_bytes())
+            .and_then(|()| to.flush())
             .expect("the terminal takes keys");
     }
 
     /// Gives the terminal another size.
     pub fn resize(&mut self, size: Cells) {
-        self.master.resize(pty_size(size)).expect("any size will do");
+        let master = self.master.as_ref().expect("the terminal is open");
+        master.resize(pty_size(size)).expect("any size will do");
         self.parser.screen_mut().set_size(size.rows, size.cols);
     }
 
@@ -138,6 +162,8 @@ impl Terminal {
 
     fn show(&mut self, length: usize) {
         self.parser.process(&self.unread[..length]);
+        self.tail.extend_from_slice(&self.unread[..length]);
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL));
         self.unread.drain(..length);
         self.bytes += length as u64;
     }
@@ -208,6 +234,51 @@ impl Terminal {
         }
     }
 
+    /// Reads to the end of the program and checks that its terminal is as it was found. Returns how
+    /// it ended and what can be read then.
+    pub fn restored(mut self) -> (ExitStatus, String) {
+        let until = clock::now() + DEADLINE;
+        while self.frame(until).is_some() {}
+        assert!(
+            clock::now() < until,
+            "does not end; the screen is\n{}",
+            self.parser.screen().contents()
+        );
+        let status = self.child.wait().expect("a child can be waited for");
+        let master = self.master.as_ref().expect("the terminal is open");
+        assert_eq!(modes(&**master), self.modes, "the modes of the line discipline");
+        let screen = self.parser.screen();
+        assert!(!screen.alternate_screen(), "the alternate screen is left");
+        assert!(!screen.hide_cursor(), "the cursor is seen");
+        assert!(!screen.bracketed_paste() && !screen.application_cursor());
+        assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
+        let wraps = self.tail.windows(5).any(|bytes| bytes == b"\x1b[?7h");
+        assert!(wraps, "lines wrap again");
+        (status, screen.contents())
+    }
+
+    /// Closes the terminal, as when its window is closed, and waits for the end of the program.
+    pub fn closed(mut self) -> ExitStatus {
+        // The reader lets go with the next output, which is a frame later.
+        self.output = channel().1;
+        self.master = None;
+        self.keys = None;
+        let mut killer = self.child.clone_killer();
+        let (ended, end) = channel::<()>();
+        let watchdog = thread::spawn(move || {
+            let is_late = end.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout);
+            if is_late {
+                let _ = killer.kill();
+            }
+            is_late
+        });
+        let status = self.child.wait().expect("a child can be waited for");
+        drop(ended);
+        let is_late = watchdog.join().expect("it does not panic");
+        assert!(!is_late, "ends with its terminal");
+        status
+    }
+
     /// Reads to the end of the program.
     pub fn ended(mut self) -> (ExitStatus, vt100::Parser) {
         let until = clock::now() + DEADLINE;
@@ -243,6 +314,11 @@ pub fn crop(picture: &I420, x: usize, y: usize, size: Size) -> I420 {
         to[row * width..][..width].copy_from_slice(&from.data[start..][..width]);
     }
     part
+}
+
+/// The modes of the line discipline, to be compared.
+fn modes(master: &dyn MasterPty) -> String {
+    format!("{:?}", master.get_termios().expect("a terminal has modes"))
 }
 
 fn pty_size(size: Cells) -> PtySize {

@@ -11,11 +11,11 @@ use ratatui::layout::{Position, Rect, Size as Area};
 use ratatui::style::{Color, Modifier};
 
 use crate::media::frame::Picture;
-use crate::picture::{Attrs, ColorDepth, Ink, Overlay, Rgb, Screen, Style, fit};
+use crate::picture::{Attrs, ColorDepth, Ink, Overlay, Rgb, Screen, Style};
 use crate::signal::message::PeerId;
 use crate::ui::layout::{Layout, layout};
 use crate::ui::{State, view};
-use crate::units::{CellRect, Cells, Size};
+use crate::units::{CellRect, Cells};
 
 /// The newest of everything that is shown.
 pub(super) struct Composer {
@@ -58,7 +58,6 @@ impl Composer {
         if !state.me.camera_on || !state.me.has_camera {
             self.own = None;
         }
-        self.layout = layout(&state);
         self.state = Some(state);
         self.is_stale = true;
     }
@@ -73,6 +72,8 @@ impl Composer {
     }
 
     pub(super) fn own(&mut self, picture: Picture) {
+        let size = |picture: &Picture| picture.size();
+        self.is_stale |= self.own.as_ref().map(size) != Some(picture.size());
         self.own = Some(picture);
     }
 
@@ -94,6 +95,8 @@ impl Composer {
             for person in &mut state.people {
                 person.picture = self.pictures.get(&person.id).map(|picture| picture.size());
             }
+            state.me.picture = self.own.as_ref().map(|picture| picture.size());
+            self.layout = layout(state);
             self.terminal.backend_mut().0 = Area::new(state.terminal.cols, state.terminal.rows);
             let drawn = self
                 .terminal
@@ -109,25 +112,10 @@ impl Composer {
             }
         }
         if let (Some(area), Some(picture)) = (self.layout.own, &self.own) {
-            let area = if state.people.is_empty() {
-                cells(area)
-            } else {
-                into_corner(picture.size(), cells(area))
-            };
-            self.screen.picture(area, picture, state.mirror);
+            self.screen.picture(cells(area), picture, state.mirror);
         }
         self.screen.overlay(&self.overlay);
         self.screen.encode(out);
-    }
-}
-
-/// The part of `area` that a picture of this size fills when it stands in the lower right corner.
-fn into_corner(size: Size, area: CellRect) -> CellRect {
-    let fitted = fit(size, area);
-    CellRect {
-        x: area.x + area.cols - fitted.cols,
-        y: area.y + area.rows - fitted.rows,
-        ..fitted
     }
 }
 

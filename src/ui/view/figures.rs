@@ -71,9 +71,9 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
     ];
     lines.extend(rows.into_iter().map(|(what, figure)| {
         Line::from(vec![
-            Span::styled(format!("{what:<9}"), theme::OVER_QUIET),
+            Span::styled(format!("{what:<10}"), theme::OVER_QUIET),
             // As wide as the widest figure is likely to be, so that the sheet does not breathe.
-            Span::styled(format!("{figure:<28}"), theme::OVER),
+            Span::styled(format!("{figure:<27}"), theme::OVER),
         ])
     }));
     sheet::render(buffer, stage, &lines);

@@ -45,7 +45,7 @@ pub fn render(frame: &mut Frame, state: &State, area: Rect) {
             tag::render(buffer, person, tile.who == state.front, tile.area);
         }
     }
-    if let (Some(own), false) = (layout.own, state.people.is_empty()) {
+    if let (Some(own), Some(_), false) = (layout.own, state.me.picture, state.people.is_empty()) {
         // The own picture lies over tags and initials.
         clear(buffer, own);
     }

@@ -22,6 +22,9 @@ pub const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
 
 /// Text straight on a dimmed picture.
 pub const LIGHT: Style = Style::new().fg(Color::Rgb(232, 234, 237));
+/// What is active, straight on a dimmed picture.
+pub const LIGHT_ACCENT: Style = Style::new().fg(Color::Rgb(120, 217, 236));
+
 /// The ground of text over pictures.
 pub const GROUND: Color = Color::Rgb(18, 20, 24);
 /// Text over pictures.

@@ -30,6 +30,11 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
             theme::WARNING,
         ),
     };
+    let copied_style = if shows_own {
+        theme::LIGHT_ACCENT
+    } else {
+        theme::ACCENT
+    };
     let headline = shorten(&headline, width);
     let mut copied = Vec::new();
     if state.signaling != Signaling::Connecting {
@@ -62,7 +67,7 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
     y += 2;
     let widest = copied.iter().map(|line| line.width()).max().unwrap_or(0);
     for line in &copied {
-        put(middle(width, widest), line, theme::ACCENT, y);
+        put(middle(width, widest), line, copied_style, y);
         y += 1;
     }
 }
