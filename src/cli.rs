@@ -174,19 +174,21 @@ impl CallArgs {
     /// A sentence that names the option and the remedy.
     pub fn resolve(self, config: &Config) -> Result<CallOptions, String> {
         let mut options = self.media.resolve(config)?;
-        let mut server = self.server.or_else(|| config.server.clone());
+        let server = self
+            .server
+            .or_else(|| config.server.clone())
+            .filter(|_| self.invite.is_none());
         let mut room = self.room;
         if let Some(link) = &self.invite {
             let invite = Invite::parse(link).map_err(|e| format!("'{link}' is no link to a room: {e}"))?;
             room = Some(invite.room.ok_or_else(|| {
                 format!("'{link}' names no room; a link looks like http://192.168.1.23:7880/standup")
             })?);
-            server = Some(invite.server.to_string());
+            options.server = Some(invite.server);
         }
         if let Some(server) = server {
-            let invite = Invite::parse(&server).map_err(|e| format!("--server '{server}': {e}"))?;
-            options.server = Some(invite.server);
-            room = room.or(invite.room);
+            let url = Invite::parse_server(&server).map_err(|e| format!("--server '{server}': {e}"))?;
+            options.server = Some(url);
         }
         options.room = room.unwrap_or_else(identity::fresh_room);
         Ok(options)
@@ -324,7 +326,7 @@ mod tests {
         assert_eq!(options.room, "standup");
         assert_eq!(
             options.server.map(|u| u.to_string()).as_deref(),
-            Some("ws://example.org:7880/")
+            Some("http://example.org:7880/")
         );
         assert!(resolve(&["http://example.org:7880/"], &Config::default()).is_err());
         assert!(resolve(&["no link"], &Config::default()).is_err());

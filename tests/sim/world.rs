@@ -306,7 +306,7 @@ impl World {
 
     /// Another line from now on.
     pub fn set_line(&mut self, line: NetemConfig, seed: u64) {
-        self.a.line_in.set_config(line.clone().seed(seed * 2));
+        self.a.line_in.set_config(line.seed(seed * 2));
         self.b.line_in.set_config(line.seed(seed * 2 + 1));
     }
 
