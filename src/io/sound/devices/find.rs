@@ -100,7 +100,8 @@ fn named(server: Option<Host>, direction: Direction, name: &str) -> Result<(Devi
             |c: &Candidate| c.name.to_lowercase().contains(&lower) || c.id.to_lowercase().contains(&lower);
         let place = all.iter().position(exact).or_else(|| all.iter().position(part));
         if shown.is_empty() {
-            shown = all.iter().map(|c| c.shown(&all)).collect();
+            let choice = all.iter().filter(|c| !c.is_monitor());
+            shown = choice.map(|c| c.shown(&all)).collect();
         }
         if let Some(place) = place {
             let device = all.into_iter().nth(place).map(|c| c.device);

@@ -1,0 +1,216 @@
+//! Real sound: two people at a private PulseAudio speak into their microphones and hear each other.
+#![cfg(all(feature = "sound", target_os = "linux"))]
+#![allow(clippy::print_stderr)]
+
+#[path = "support/pulse.rs"]
+mod pulse;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use facetty::io::clock;
+use facetty::io::sound::{self, MicSource, Sound, SoundCommand, SoundConfig, SoundEvent, SpeakerSink};
+use facetty::media::jitter::VoicePacket;
+use facetty::signal::message::PeerId;
+use tokio::sync::mpsc::{Receiver, channel};
+
+use pulse::{Listener, strength, tone, with_private_server};
+
+/// For each thing that is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn two_people_hear_each_other_also_after_the_server_died() {
+    let name = "two_people_hear_each_other_also_after_the_server_died";
+    with_private_server(name, |server| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (low, high) = (tone(folder.path(), 700.0), tone(folder.path(), 1_100.0));
+        let mut a = Person::new("a");
+        let mut b = Person::new("b");
+        let _low = server.play(&low, "feed-a");
+        let _high = server.play(&high, "feed-b");
+        {
+            let (at_a, at_b) = (server.listen("speaker-a"), server.listen("speaker-b"));
+            hear(&mut a, &mut b, &at_b, 700.0, 1_100.0);
+            hear(&mut a, &mut b, &at_a, 1_100.0, 700.0);
+        }
+        assert!(
+            a.told.contains(&SoundEvent::FirstAudio(peer("b"))),
+            "{:?}",
+            a.told
+        );
+        assert!(
+            a.told.contains(&SoundEvent::Talking(peer("b"), true)),
+            "{:?}",
+            a.told
+        );
+
+        a.told.clear();
+        b.told.clear();
+        let killed = server.kill();
+        wait(&mut a, &mut b, "both are told", |a, b| {
+            a.has(false) && b.has(false)
+        });
+        let server = killed.restart();
+        let _low = server.play(&low, "feed-a");
+        let _high = server.play(&high, "feed-b");
+        wait(&mut a, &mut b, "both are told again", |a, b| {
+            a.has(true) && b.has(true)
+        });
+        for person in [&a, &b] {
+            assert_eq!(person.notices("microphone lost"), 1, "{:?}", person.told);
+            assert_eq!(person.notices("speaker lost"), 1, "{:?}", person.told);
+        }
+        let (at_a, at_b) = (server.listen("speaker-a"), server.listen("speaker-b"));
+        hear(&mut a, &mut b, &at_b, 700.0, 1_100.0);
+        hear(&mut a, &mut b, &at_a, 1_100.0, 700.0);
+    });
+}
+
+#[test]
+fn a_wrong_name_is_told_with_the_right_ones() {
+    with_private_server("a_wrong_name_is_told_with_the_right_ones", |_server| {
+        let list = sound::list();
+        assert_eq!(list.microphones, ["mic-of-a", "mic-of-b"]);
+        assert_eq!(
+            list.speakers,
+            ["speaker-of-a", "feed-of-a", "speaker-of-b", "feed-of-b"]
+        );
+        let (events, mut told) = channel(64);
+        let config = SoundConfig {
+            mic: MicSource::Device("mic-of-c".into()),
+            speaker: SpeakerSink::None,
+            mic_on: true,
+        };
+        let _sound = sound::start(config, events).expect("a missing device is no error");
+        let notice = loop {
+            match told.blocking_recv().expect("the thread runs") {
+                SoundEvent::Notice(text) => break text,
+                _ => continue,
+            }
+        };
+        assert!(
+            notice.contains("\"mic-of-c\"") && notice.contains("mic-of-a, mic-of-b"),
+            "{notice}"
+        );
+    });
+}
+
+/// Somebody with a real microphone and a real speaker, chosen by name.
+struct Person {
+    sound: Sound,
+    events: Receiver<SoundEvent>,
+    me: PeerId,
+    seq: u64,
+    told: Vec<SoundEvent>,
+}
+
+impl Person {
+    fn new(who: &str) -> Self {
+        let (sender, events) = channel(64);
+        let config = SoundConfig {
+            // By the host's name, and by a person's.
+            mic: format!("mic-{who}").parse().expect("a good name"),
+            speaker: format!("Speaker-of-{who}").parse().expect("a good name"),
+            mic_on: true,
+        };
+        let sound = sound::start(config, sender).expect("no file is needed");
+        let other = peer(if who == "a" { "b" } else { "a" });
+        assert!(sound.send(SoundCommand::AddPeer(other)));
+        Self {
+            sound,
+            events,
+            me: peer(who),
+            seq: 0,
+            told: Vec::new(),
+        }
+    }
+
+    /// Brings what was said since the last time to the other.
+    fn carry(&mut self, to: &Sound) {
+        while let Ok(event) = self.events.try_recv() {
+            self.take(event, to);
+        }
+        assert!(!self.events.is_closed(), "the audio thread of {} ended", self.me);
+    }
+
+    fn take(&mut self, event: SoundEvent, to: &Sound) {
+        match event {
+            SoundEvent::Voice { time, data, .. } => {
+                let packet = VoicePacket {
+                    seq: self.seq,
+                    time,
+                    data: Arc::from(data),
+                    arrived: clock::now(),
+                };
+                self.seq += 1;
+                to.send(SoundCommand::Packet(self.me.clone(), packet));
+            }
+            SoundEvent::Level { .. } | SoundEvent::PeerStats(..) => {}
+            other => self.told.push(other),
+        }
+    }
+
+    /// Both devices are there, or neither.
+    fn has(&self, devices: bool) -> bool {
+        let last = self.told.iter().rev().find_map(|event| match event {
+            SoundEvent::Devices { has_mic, has_speaker } => Some((*has_mic, *has_speaker)),
+            _ => None,
+        });
+        last == Some((devices, devices))
+    }
+
+    /// How often something was said.
+    fn notices(&self, beginning: &str) -> usize {
+        let said =
+            |event: &&SoundEvent| matches!(event, SoundEvent::Notice(text) if text.starts_with(beginning));
+        self.told.iter().filter(said).count()
+    }
+}
+
+fn peer(name: &str) -> PeerId {
+    PeerId::try_from(name.to_owned()).expect("a good name")
+}
+
+/// Carries both voices until `pitch`, and not `other`, is heard for a second.
+fn hear(a: &mut Person, b: &mut Person, at: &Listener, pitch: f32, other: f32) {
+    let until = clock::now() + PATIENCE;
+    let mut moments = 0;
+    while moments < 5 {
+        let mut moment = Vec::new();
+        while moment.len() < 9_600 {
+            moment.extend(at.block());
+            a.carry(&b.sound);
+            b.carry(&a.sound);
+        }
+        let (wanted, unwanted) = (strength(&moment, pitch), strength(&moment, other));
+        moments = if wanted > 0.1 && unwanted < 0.01 {
+            moments + 1
+        } else {
+            0
+        };
+        assert!(
+            clock::now() < until,
+            "{pitch} Hz: {wanted}, {other} Hz: {unwanted}"
+        );
+    }
+}
+
+/// Carries both voices until `done`.
+fn wait(a: &mut Person, b: &mut Person, what: &str, done: impl Fn(&Person, &Person) -> bool) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let carried = async {
+        while !done(a, b) {
+            tokio::select! {
+                Some(event) = a.events.recv() => a.take(event, &b.sound),
+                Some(event) = b.events.recv() => b.take(event, &a.sound),
+                else => panic!("both audio threads ended"),
+            }
+        }
+    };
+    let in_time = runtime.block_on(async { tokio::time::timeout(PATIENCE, carried).await });
+    assert!(in_time.is_ok(), "{what}: {:?} {:?}", a.told, b.told);
+}
