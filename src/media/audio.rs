@@ -34,6 +34,8 @@ pub struct CodecError {
 pub struct VoiceEncoder {
     coder: Encoder,
     packet: Box<[u8; LARGEST]>,
+    /// What is quiet is left out.
+    saving: bool,
 }
 
 impl VoiceEncoder {
@@ -56,6 +58,7 @@ impl VoiceEncoder {
         let mut encoder = Self {
             coder,
             packet: Box::new([0; LARGEST]),
+            saving: true,
         };
         encoder.tune(Bitrate::kbps(24), 0.0)?;
         Ok(encoder)
@@ -79,7 +82,17 @@ impl VoiceEncoder {
 
     /// Encodes 20 ms. `None` in silence, when there is nothing worth a packet (about every 400 ms
     /// one comes all the same).
-    pub fn encode(&mut self, frame: &[f32; FRAME]) -> Result<Option<&[u8]>, CodecError> {
+    ///
+    /// With `loud` it is no silence, whatever the codec thinks: a sound that holds its pitch for more
+    /// than a second is background noise to it, and would be left out.
+    pub fn encode(&mut self, frame: &[f32; FRAME], loud: bool) -> Result<Option<&[u8]>, CodecError> {
+        if self.saving == loud {
+            self.saving = !loud;
+            self.coder.set_dtx(!loud).map_err(|source| CodecError {
+                operation: "tune the voice encoder",
+                source,
+            })?;
+        }
         let written = self
             .coder
             .encode_float(frame, &mut self.packet[..])
@@ -158,7 +171,7 @@ mod tests {
         (0..frames)
             .map(|_| {
                 tone.fill(&mut frame);
-                encoder.encode(&frame).expect("a frame").map(<[u8]>::to_vec)
+                encoder.encode(&frame, true).expect("a frame").map(<[u8]>::to_vec)
             })
             .collect()
     }
@@ -187,7 +200,7 @@ mod tests {
         let (mut sent, mut longest) = (0, 0);
         for _ in 0..250 {
             gap += 1;
-            if encoder.encode(&[0.0; FRAME]).expect("a frame").is_some() {
+            if encoder.encode(&[0.0; FRAME], false).expect("a frame").is_some() {
                 sent += 1;
                 longest = longest.max(gap);
                 gap = 0;
@@ -195,6 +208,18 @@ mod tests {
         }
         assert!((5..40).contains(&sent), "{sent} packets in 5 s of silence");
         assert!(longest <= 21, "{longest} frames without a packet");
+    }
+
+    #[test]
+    fn a_long_note_is_no_silence() {
+        let mut encoder = VoiceEncoder::new().expect("an encoder");
+        let note = |i: usize| 0.2 * (i as f32 * 700.0 / 48_000.0 * std::f32::consts::TAU).sin();
+        for at in 0..500 {
+            // 700 Hz fit into 480 samples a whole number of times.
+            let frame: [f32; FRAME] = std::array::from_fn(note);
+            let packet = encoder.encode(&frame, true).expect("a frame");
+            assert!(packet.is_some(), "frame {at}");
+        }
     }
 
     #[test]

@@ -171,7 +171,7 @@ mod tests {
         for step in 0..seconds as u64 * 100 {
             if step % 2 == 0 {
                 tone.fill(&mut frame);
-                if let Some(data) = encoder.encode(&frame).expect("a frame") {
+                if let Some(data) = encoder.encode(&frame, false).expect("a frame") {
                     let packet = VoicePacket {
                         seq,
                         time: step * BLOCK as u64,

@@ -110,7 +110,7 @@ impl Speak {
     }
 
     fn encode(&mut self, time: u64, out: &mut Outbox) {
-        match self.encoder.encode(&self.frame) {
+        match self.encoder.encode(&self.frame, self.talking) {
             Ok(Some(packet)) => out.send_or_drop(SoundEvent::Voice {
                 time,
                 data: packet.to_vec(),
