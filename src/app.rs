@@ -81,8 +81,8 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let url = reachable
         .first()
         .cloned()
-        .unwrap_or_else(|| format!("ws://{bound}"));
-    let page = url.replacen("ws", "http", 1);
+        .unwrap_or_else(|| format!("http://{bound}"));
+    let (page, url) = (url.clone(), url.replacen("http", "ws", 1));
     let events = Events::start(clock::now());
     if args.headless {
         events.emit("serving", json!({ "url": url, "page": page }));
@@ -90,7 +90,7 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
         let mut out = std::io::stdout();
         let _ = writeln!(out, "facetty serves rooms at");
         for url in &reachable {
-            let _ = writeln!(out, "  {url}");
+            let _ = writeln!(out, "  {}", url.replacen("http", "ws", 1));
         }
         let _ = writeln!(
             out,

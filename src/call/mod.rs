@@ -553,6 +553,15 @@ impl Call {
         if self.targets.assign(&wants, now) {
             self.announce_targets();
         }
+        let idle = self
+            .people
+            .iter()
+            .filter(|(id, s)| s.connected.is_some() && !wants.contains_key(id));
+        let idle: Vec<_> = idle.map(|(id, _)| id.clone()).collect();
+        for id in idle {
+            // Without a word the line would be probed for a picture that nobody sends.
+            self.with(&id, now, |someone| someone.desire(rate::VOICE, now));
+        }
         for (id, want) in wants {
             let desired = Bitrate(rate::needed(want.size, want.fps).0 + rate::VOICE.0);
             // Ends: what `desire` makes the estimate say changes no desire.

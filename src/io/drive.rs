@@ -535,7 +535,7 @@ impl Driver {
 }
 
 /// What the voice is encoded at; rate control of the voice comes with its own module.
-const VOICE: Bitrate = Bitrate::kbps(24);
+const VOICE: Bitrate = Bitrate::kbps(20);
 
 fn join(options: &CallOptions, server: &Url, key: &str) -> JoinRequest {
     JoinRequest {

@@ -86,7 +86,7 @@ pub enum SocketEvent {
 #[derive(Clone, Debug, Error)]
 pub enum SocketError {
     /// No server was found at the address.
-    #[error("cannot reach the server {url}: {why}; {remedy}")]
+    #[error("cannot reach the server {shown}: {why}; {remedy}", shown = shown(.url))]
     Unreachable {
         /// The server.
         url: Url,
@@ -96,7 +96,7 @@ pub enum SocketError {
         remedy: &'static str,
     },
     /// The server said no.
-    #[error("the server {url} refused: {message}")]
+    #[error("the server {shown} refused: {message}", shown = shown(.url))]
     Refused {
         /// The server.
         url: Url,
@@ -105,6 +105,13 @@ pub enum SocketError {
         /// In the server's words.
         message: SafeText,
     },
+}
+
+/// A server as `--server` names it.
+fn shown(url: &Url) -> String {
+    let text = url.as_str().trim_end_matches('/');
+    text.strip_prefix("http")
+        .map_or_else(|| text.to_owned(), |rest| format!("ws{rest}"))
 }
 
 impl SocketError {
