@@ -96,6 +96,14 @@ impl Program {
         self.event_where(name, |_| true)
     }
 
+    /// The event of this name, whether it came already or is yet to come: sound and picture race.
+    pub fn once(&mut self, name: &str) -> Value {
+        match self.seen.iter().find(|event| event["event"] == name) {
+            Some(event) => event.clone(),
+            None => self.event(name),
+        }
+    }
+
     /// The next event of this name that fits.
     pub fn event_where(&mut self, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let until = clock::now() + DEADLINE;
