@@ -12,8 +12,10 @@ const CLEAR: &[u8] = b"\x1b[2J";
 pub(super) struct Stream<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
+    /// What was not yet appended.
+    tail: Tail,
     cursor: Option<(u16, u16)>,
-    /// The cursor's row is known, its column is not.
+    /// The row that the cursor is in, also where its column is not known.
     row: Option<u16>,
     fg: Paint,
     bg: Paint,
@@ -28,6 +30,7 @@ impl<'a> Stream<'a> {
         Self {
             out,
             start,
+            tail: Tail::default(),
             cursor: None,
             row: None,
             fg: Paint::DEFAULT,
@@ -37,7 +40,8 @@ impl<'a> Stream<'a> {
     }
 
     /// Ends the frame; it leaves no byte where nothing was written.
-    pub(super) fn end(self) {
+    pub(super) fn end(mut self) {
+        self.flush();
         if self.out.len() == self.start + BEGIN.len() {
             self.out.truncate(self.start);
         } else {
@@ -47,12 +51,17 @@ impl<'a> Stream<'a> {
 
     /// Bytes of the frame until now.
     pub(super) fn len(&self) -> usize {
-        self.out.len() - self.start
+        self.out.len() - self.start + self.tail.len
+    }
+
+    fn flush(&mut self) {
+        self.out.extend_from_slice(self.tail.bytes());
+        self.tail.len = 0;
     }
 
     /// Clears the screen.
     pub(super) fn clear(&mut self) {
-        self.out.extend_from_slice(CLEAR);
+        self.tail.push(CLEAR);
     }
 
     /// Writes a cell of the interface; not the right half of a wide one. `cols` is the screen's width.
@@ -60,7 +69,10 @@ impl<'a> Stream<'a> {
         self.go(x, y);
         self.pen(cell.fg, cell.bg, cell.attrs);
         match cell.glyph.cluster() {
-            Some(index) => self.out.extend_from_slice(clusters[index].as_bytes()),
+            Some(index) => {
+                self.flush();
+                self.out.extend_from_slice(clusters[index].as_bytes());
+            }
             None => self.push(cell.glyph),
         }
         // Terminals disagree on the width of some graphemes, so none but a plain one moves the cursor
@@ -91,7 +103,7 @@ impl<'a> Stream<'a> {
             }
         };
         self.pen(fg, bg, Attrs::NONE);
-        self.out.extend_from_slice(glyph);
+        self.tail.push(glyph);
         self.wrote(x, y, cols, true);
     }
 
@@ -105,8 +117,7 @@ impl<'a> Stream<'a> {
 
     fn push(&mut self, glyph: Glyph) {
         let mut utf8 = [0; 4];
-        self.out
-            .extend_from_slice(glyph.char().encode_utf8(&mut utf8).as_bytes());
+        self.tail.push(glyph.char().encode_utf8(&mut utf8).as_bytes());
     }
 
     fn wrote(&mut self, x: u16, y: u16, cols: u16, sure: bool) {
@@ -115,48 +126,27 @@ impl<'a> Stream<'a> {
         self.cursor = (sure && x + 1 < cols).then_some((x + 1, y));
     }
 
-    /// Moves the cursor by the shortest sequence: CUF, CR LF CUF, CHA or CUP (ECMA-48, 8.3).
+    /// Moves the cursor by the shortest sequence: CUF, CR LF CUF, CHA or CUP (ECMA-48, 8.3). Every
+    /// cell begins here, so here is made room for it.
     fn go(&mut self, x: u16, y: u16) {
-        if self.cursor == Some((x, y)) {
-            return;
+        if self.tail.len > ROOM {
+            self.flush();
         }
-        if let Some((from, row)) = self.cursor
-            && row == y
-            && from < x
-        {
-            let mut forward = Short::default();
-            forward.csi(x - from, b'C');
-            self.out.extend_from_slice(forward.bytes());
-            self.cursor = Some((x, y));
-            return;
-        }
-        let mut best = Short::default();
-        best.position(x, y);
-        let mut consider = |candidate: Short| {
-            if candidate.len < best.len {
-                best = candidate;
-            }
-        };
-        match self.row {
-            Some(row) if row == y => {
-                let mut column = Short::default();
-                column.csi(x + 1, b'G');
-                consider(column);
-            }
-            Some(row) if y > row && y - row <= 3 => {
-                let mut down = Short::default();
-                down.push(b"\r");
+        match (self.cursor, self.row) {
+            (Some(cursor), _) if cursor == (x, y) => {}
+            (Some((from, row)), _) if row == y && from < x => self.tail.csi(x - from, b'C'),
+            (_, Some(row)) if row == y => self.tail.csi(x + 1, b'G'),
+            (_, Some(row)) if row < y && is_shorter_down(x, y, y - row) => {
+                self.tail.push(b"\r");
                 for _ in row..y {
-                    down.push(b"\n");
+                    self.tail.push(b"\n");
                 }
                 if x > 0 {
-                    down.csi(x, b'C');
+                    self.tail.csi(x, b'C');
                 }
-                consider(down);
             }
-            _ => {}
+            _ => self.tail.position(x, y),
         }
-        self.out.extend_from_slice(best.bytes());
         self.cursor = Some((x, y));
         self.row = Some(y);
     }
@@ -166,68 +156,83 @@ impl<'a> Stream<'a> {
         if (fg, bg, attrs) == (self.fg, self.bg, self.attrs) {
             return;
         }
-        let mut sgr = Short::default();
+        let sgr = &mut self.tail;
         sgr.push(b"\x1b[");
         if (fg, bg, attrs) != (Paint::DEFAULT, Paint::DEFAULT, Attrs::NONE) {
             if attrs != self.attrs {
                 sgr.attributes(self.attrs, attrs);
             }
             if fg != self.fg {
-                sgr.paint(fg, 30);
+                sgr.paint(fg, b"3");
             }
             if bg != self.bg {
-                sgr.paint(bg, 40);
+                sgr.paint(bg, b"4");
             }
             sgr.len -= 1;
         }
         sgr.push(b"m");
-        self.out.extend_from_slice(sgr.bytes());
         (self.fg, self.bg, self.attrs) = (fg, bg, attrs);
     }
 }
 
-/// A sequence of at most 80 bytes under construction.
-struct Short {
-    buffer: [u8; 80],
+/// Whether CR, `down` times LF and CUF are fewer bytes than CUP.
+fn is_shorter_down(x: u16, y: u16, down: u16) -> bool {
+    let digits = |n: u16| n.checked_ilog10().map_or(0, |log| log + 1);
+    let forward = match x {
+        0 => 0,
+        1 => 3,
+        _ => 3 + digits(x),
+    };
+    let column = if x > 0 { 1 + digits(x + 1) } else { 0 };
+    // Of row 1 the number is left out, but no row is above it.
+    u32::from(down) + 1 + forward <= 3 + digits(y + 1) + column
+}
+
+/// The tail is appended when it is longer than this.
+const ROOM: usize = 4096 - 256;
+
+/// Bytes on their way: a buffer of fixed size costs no check of its capacity for each few of them.
+struct Tail {
+    buffer: [u8; 4096],
     len: usize,
 }
 
-impl Default for Short {
+impl Default for Tail {
     fn default() -> Self {
         Self {
-            buffer: [0; 80],
+            buffer: [0; 4096],
             len: 0,
         }
     }
 }
 
-impl Short {
+impl Tail {
     fn bytes(&self) -> &[u8] {
         &self.buffer[..self.len]
     }
 
+    #[inline]
     fn push(&mut self, bytes: &[u8]) {
         self.buffer[self.len..self.len + bytes.len()].copy_from_slice(bytes);
         self.len += bytes.len();
     }
 
+    /// A decimal number and a `;`.
+    #[inline]
+    fn parameter(&mut self, n: u8) {
+        let (digits, len) = DECIMAL[usize::from(n)];
+        self.buffer[self.len..self.len + 4].copy_from_slice(&digits);
+        self.len += usize::from(len);
+    }
+
     /// A decimal number.
     fn number(&mut self, n: u16) {
         if let Ok(small) = u8::try_from(n) {
-            let [digits @ .., len] = DECIMAL[usize::from(small)];
-            self.buffer[self.len..self.len + 3].copy_from_slice(&digits);
-            self.len += usize::from(len);
+            self.parameter(small);
+            self.len -= 1;
         } else {
-            let mut reversed = [0; 5];
-            let (mut n, mut len) = (n, 0);
-            while n > 0 {
-                reversed[len] = b'0' + (n % 10) as u8;
-                n /= 10;
-                len += 1;
-            }
-            for digit in reversed[..len].iter().rev() {
-                self.push(&[*digit]);
-            }
+            self.number(n / 10);
+            self.push(&[b'0' + (n % 10) as u8]);
         }
     }
 
@@ -253,29 +258,31 @@ impl Short {
         self.push(&[last]);
     }
 
-    /// Parameters, each with a `;` behind it, that set a colour; `base` is 30 or 40.
-    fn paint(&mut self, paint: Paint, base: u16) {
+    /// Parameters, each with a `;` behind it, that set a colour; `plane` is 3 for the text's, 4 for
+    /// the ground's.
+    #[inline]
+    fn paint(&mut self, paint: Paint, plane: &[u8; 1]) {
+        let [plane] = *plane;
         match paint.kind() {
-            PaintKind::Default => self.parameter(base + 9),
-            PaintKind::Named(index @ 0..=7) => self.parameter(base + u16::from(index)),
-            PaintKind::Named(index) => self.parameter(base + 60 + u16::from(index) - 8),
-            PaintKind::Palette(index) => {
-                self.parameter(base + 8);
-                self.push(b"5;");
-                self.parameter(u16::from(index));
-            }
             PaintKind::Rgb(rgb) => {
-                self.parameter(base + 8);
-                self.push(b"2;");
-                self.parameter(u16::from(rgb.r));
-                self.parameter(u16::from(rgb.g));
-                self.parameter(u16::from(rgb.b));
+                self.push(&[plane, b'8', b';', b'2', b';']);
+                self.parameter(rgb.r);
+                self.parameter(rgb.g);
+                self.parameter(rgb.b);
             }
+            PaintKind::Palette(index) => {
+                self.push(&[plane, b'8', b';', b'5', b';']);
+                self.parameter(index);
+            }
+            PaintKind::Default => self.push(&[plane, b'9', b';']),
+            PaintKind::Named(index @ 0..=7) => self.push(&[plane, b'0' + index, b';']),
+            // 90 to 97 and 100 to 107
+            PaintKind::Named(index) => self.parameter((plane - b'0') * 10 + 60 + index - 8),
         }
     }
 
     fn attributes(&mut self, from: Attrs, to: Attrs) {
-        const SET: [(Attrs, u16, u16); 6] = [
+        const SET: [(Attrs, u8, u8); 6] = [
             (Attrs::BOLD, 1, 22),
             (Attrs::DIM, 2, 22),
             (Attrs::ITALIC, 3, 23),
@@ -299,34 +306,30 @@ impl Short {
             }
         }
     }
-
-    fn parameter(&mut self, n: u16) {
-        self.number(n);
-        self.push(b";");
-    }
 }
 
-/// For each byte its decimal digits, and in the last place their number.
-static DECIMAL: [[u8; 4]; 256] = decimal();
+/// For each byte its decimal digits and a `;`, and how many bytes that is.
+static DECIMAL: [([u8; 4], u8); 256] = decimal();
 
-const fn decimal() -> [[u8; 4]; 256] {
-    let mut table = [[0; 4]; 256];
+const fn decimal() -> [([u8; 4], u8); 256] {
+    let mut table = [([b';'; 4], 0); 256];
     let mut n = 0;
     while n < 256 {
         let digits = [n / 100, n / 10 % 10, n % 10];
-        let skip = if n >= 100 {
+        let mut i = if n >= 100 {
             0
         } else if n >= 10 {
             1
         } else {
             2
         };
-        let mut i = skip;
+        let mut len = 0;
         while i < 3 {
-            table[n][i - skip] = b'0' + digits[i] as u8;
+            table[n].0[len] = b'0' + digits[i] as u8;
             i += 1;
+            len += 1;
         }
-        table[n][3] = 3 - skip as u8;
+        table[n].1 = len as u8 + 1;
         n += 1;
     }
     table

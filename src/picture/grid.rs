@@ -46,6 +46,8 @@ pub(super) struct Grid {
     pub(super) text: Vec<Cell>,
     /// Whether there is text in each row.
     pub(super) has_text: Vec<bool>,
+    /// A row of samples on its way.
+    grey: Vec<u8>,
 }
 
 impl Grid {
@@ -110,16 +112,17 @@ impl Grid {
 
     /// Lays a plane of luma, two rows and two columns of samples to a cell, into an area.
     pub(super) fn put_grey(&mut self, to: CellRect, luma: &[u8], convert: &YuvToRgb, mirror: bool) {
-        let mut grey = [0; 2];
+        let mut grey = std::mem::take(&mut self.grey);
+        grey.resize(usize::from(to.cols) * 2, 0);
         let cols = usize::from(to.cols);
         for (y, luma) in luma.chunks_exact(cols * 2).enumerate() {
             let row = self.pixel_row(to, y);
             let [left, right, none] = &mut self.channels;
             none[row.clone()].fill(0);
+            convert.grey_row(luma, &mut grey);
             let cells = left[row.clone()].iter_mut().zip(&mut right[row.clone()]);
-            for ((left, right), luma) in cells.zip(luma.chunks_exact(2)) {
-                convert.grey_row(luma, &mut grey);
-                [*left, *right] = grey;
+            for ((left, right), grey) in cells.zip(grey.as_chunks::<2>().0) {
+                [*left, *right] = *grey;
             }
             if mirror {
                 left[row.clone()].swap_with_slice(&mut right[row.clone()]);
@@ -127,6 +130,7 @@ impl Grid {
                 right[row].reverse();
             }
         }
+        self.grey = grey;
         self.mark(to);
     }
 

@@ -25,6 +25,7 @@ mod encode;
 mod grid;
 mod mono;
 mod palette;
+mod resample;
 mod scale;
 mod screen;
 #[cfg(test)]

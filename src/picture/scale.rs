@@ -1,9 +1,6 @@
 //! The planes of a picture at the size of the grid.
 
-use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::U8;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-
+use super::resample::{Resampler, halve};
 use crate::media::frame::{I420, Plane};
 use crate::units::{CellRect, Size};
 
@@ -34,24 +31,12 @@ pub fn fit(size: Size, area: CellRect) -> CellRect {
 /// Scales the planes of pictures, each to the full grid: the colours are converted only there.
 ///
 /// Buffers are kept from one picture to the next.
+#[derive(Default)]
 pub(super) struct GridScaler {
-    resizer: Resizer,
-    options: ResizeOptions,
-    /// The planes halved so often that the filter has little left to do.
+    resampler: Resampler,
+    /// The plane halved so often that the filter has little left to do, and the one before.
     halved: [Vec<u8>; 2],
     scaled: [Vec<u8>; 3],
-}
-
-impl Default for GridScaler {
-    fn default() -> Self {
-        Self {
-            resizer: Resizer::new(),
-            // Within 0.02 dB of the best that cells of one colour can be, at half of Lanczos's cost.
-            options: ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Hamming)),
-            halved: Default::default(),
-            scaled: Default::default(),
-        }
-    }
 }
 
 impl GridScaler {
@@ -84,52 +69,25 @@ impl GridScaler {
 
     fn plane(&mut self, plane: Plane<'_>, size: Size, index: usize) {
         let Self {
-            resizer,
-            options,
+            resampler,
             halved: [halved, spare],
             scaled,
         } = self;
-        let (mut from, mut now) = (plane.data, Size::new(plane.width as u32, plane.height as u32));
-        // Means of 2x2 cost a tenth of the filter; it keeps twice the grid's size to work on.
-        while now.width % 2 == 0
-            && now.height % 2 == 0
-            && now.width >= size.width * 4
-            && now.height >= size.height * 4
-        {
-            halve(from, now, spare);
+        let to = (size.width as usize, size.height as usize);
+        let (mut from, mut width, mut height) = (plane.data, plane.width, plane.height);
+        // Means of 2x2 cost a tenth of the filter.
+        while width % 2 == 0 && height % 2 == 0 && width >= to.0 * LEFT && height >= to.1 * LEFT {
+            halve(from, width, spare);
             std::mem::swap(halved, spare);
-            now = Size::new(now.width / 2, now.height / 2);
-            from = halved;
+            (from, width, height) = (&*halved, width / 2, height / 2);
         }
-        let to = &mut scaled[index];
-        to.resize(size.area() as usize, 0);
-        let from =
-            TypedImageRef::<U8>::from_buffer(now.width, now.height, from).expect("a plane has its size");
-        let mut to = TypedImage::<U8>::from_buffer(size.width, size.height, to)
-            .expect("the buffer was just given this size");
-        resizer
-            .resize_typed(&from, &mut to, &*options)
-            .expect("the whole of the source is asked for");
+        resampler.scale(from, width, &mut scaled[index], to);
     }
 }
+
+/// A plane that has so many times the size that is wanted, or more, is halved.
+const LEFT: usize = 3;
 
 fn is_of(plane: Plane<'_>, size: Size) -> bool {
     (plane.width, plane.height, plane.stride) == (size.width as usize, size.height as usize, plane.width)
-}
-
-/// Means of squares of four samples; both sides of `size` are even.
-fn halve(from: &[u8], size: Size, to: &mut Vec<u8>) {
-    let width = size.width as usize;
-    to.resize(from.len() / 4, 0);
-    for (rows, to) in from.chunks_exact(2 * width).zip(to.chunks_exact_mut(width / 2)) {
-        let (upper, lower) = rows.split_at(width);
-        for ((to, upper), lower) in to
-            .iter_mut()
-            .zip(upper.chunks_exact(2))
-            .zip(lower.chunks_exact(2))
-        {
-            let sum = u16::from(upper[0]) + u16::from(upper[1]) + u16::from(lower[0]) + u16::from(lower[1]);
-            *to = ((sum + 2) >> 2) as u8;
-        }
-    }
 }
