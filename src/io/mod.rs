@@ -1,5 +1,7 @@
 //! Everything that touches the world: clock, threads, sockets, devices, the terminal.
 
+#[cfg(all(feature = "camera", any(target_os = "linux", target_os = "macos")))]
+pub mod camera;
 pub mod clock;
 pub mod decode;
 pub mod demo;

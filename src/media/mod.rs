@@ -7,6 +7,7 @@ pub mod level;
 pub mod mix;
 pub mod parrot;
 pub mod playout;
+pub mod range;
 pub mod resample;
 pub mod scale;
 pub mod stamp;

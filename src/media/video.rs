@@ -55,6 +55,9 @@ pub enum VideoError {
     /// A change was refused.
     #[error("cannot change the {0} encoder: {1}")]
     Configure(VideoCodec, Failure),
+    /// A side is zero or longer than [`MAX_SIDE`].
+    #[error("{codec} pictures of {width}x{height} cannot be made", codec = .0, width = .1.width, height = .1.height)]
+    BadSize(VideoCodec, Size),
     /// A picture was refused.
     #[error("cannot encode a picture as {0}: {1}")]
     Encode(VideoCodec, Failure),
@@ -75,12 +78,15 @@ pub enum VideoError {
 /// The most pixels that are decoded (4K UHD): beyond, memory would be the sender's to spend.
 pub const MAX_DECODED: u64 = 3840 * 2160;
 
+/// The longest side of a picture that is encoded.
+pub const MAX_SIDE: u32 = 8192;
+
 /// What an encoder is to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncoderConfig {
     /// The codec.
     pub codec: VideoCodec,
-    /// The pictures' size; each side 1 to 16383.
+    /// The pictures' size; each side 1 to [`MAX_SIDE`].
     pub size: Size,
     /// The target rate.
     pub bitrate: Bitrate,
@@ -94,8 +100,9 @@ pub struct Encoder {
     config: EncoderConfig,
     /// The size `raw` was made with: it cannot grow beyond.
     first_size: Size,
+    /// The size of the last frame made by `raw`, which the next one refers to.
+    last_size: Option<Size>,
     last_pts: Option<i64>,
-    refresh: bool,
 }
 
 /// A frame as it goes on the wire.
@@ -110,14 +117,13 @@ pub struct Encoded<'a> {
 impl Encoder {
     /// An encoder; its first frame is a key frame.
     pub fn new(config: EncoderConfig) -> Result<Self, VideoError> {
-        let raw = RawEncoder::new(kind(config.codec), settings(config))
-            .map_err(|e| VideoError::NewEncoder(config.codec, config.size, e))?;
+        check_size(config)?;
         Ok(Self {
-            raw,
+            raw: new_raw(config)?,
             config,
             first_size: config.size,
+            last_size: None,
             last_pts: None,
-            refresh: false,
         })
     }
 
@@ -135,62 +141,91 @@ impl Encoder {
         pts: Duration,
         force_keyframe: bool,
     ) -> Result<Option<Encoded<'_>>, VideoError> {
-        if picture.size() != self.config.size {
-            return Err(VideoError::WrongSize(self.config.size, picture.size()));
+        let EncoderConfig { codec, size, fps, .. } = self.config;
+        if picture.size() != size {
+            return Err(VideoError::WrongSize(size, picture.size()));
         }
+        let mut want = self.fit()?;
+        want.keyframe |= force_keyframe;
         let ticks = i64::try_from(pts.as_micros() * TICKS as u128 / 1_000_000).unwrap_or(i64::MAX / 2);
         let ticks = self.last_pts.map_or(ticks, |last| ticks.max(last + 1));
         self.last_pts = Some(ticks);
-        let want = Want {
-            keyframe: force_keyframe,
-            refresh: std::mem::take(&mut self.refresh),
+        let frame = self
+            .raw
+            .encode(picture, ticks, TICKS as u32 / fps.max(1), want)
+            .map_err(|e| VideoError::Encode(codec, e))?;
+        let Some((data, keyframe)) = frame else {
+            return Ok(None);
         };
-        let duration = TICKS as u32 / self.config.fps.max(1);
-        match self.raw.encode(picture, ticks, duration, want) {
-            Ok(frame) => Ok(frame.map(|(data, keyframe)| Encoded { data, keyframe })),
-            Err(e) => Err(VideoError::Encode(self.config.codec, e)),
-        }
+        self.last_size = Some(size);
+        Ok(Some(Encoded { data, keyframe }))
     }
 
     /// Changes the target in place, without a key frame.
     pub fn set_rate(&mut self, bitrate: Bitrate, fps: u32) -> Result<(), VideoError> {
-        self.apply(EncoderConfig {
+        let config = EncoderConfig {
             bitrate,
             fps,
             ..self.config
-        })
-    }
-
-    /// Changes the pictures' size. VP9 does so without a key frame where neither side shrinks to
-    /// under half nor grows beyond the size the encoder was made with; everything else makes one.
-    pub fn set_size(&mut self, size: Size) -> Result<(), VideoError> {
-        let config = EncoderConfig { size, ..self.config };
-        if size == self.config.size {
-            return Ok(());
-        }
-        let grows = size.width > self.first_size.width || size.height > self.first_size.height;
-        if grows {
-            let last_pts = self.last_pts;
-            *self = Self {
-                last_pts,
-                ..Self::new(config)?
-            };
-            return Ok(());
-        }
-        // Golden and alternate references of several sizes ago may be too large to refer to.
-        self.refresh = self.config.codec == VideoCodec::Vp9;
-        self.apply(config)
-    }
-
-    fn apply(&mut self, config: EncoderConfig) -> Result<(), VideoError> {
-        if settings(config) != settings(self.config) {
-            self.raw
-                .configure(settings(config))
-                .map_err(|e| VideoError::Configure(config.codec, e))?;
+        };
+        if self.raw.settings() != settings(config) && self.raw.settings().size == config.size {
+            self.configure(config)?;
         }
         self.config = config;
         Ok(())
     }
+
+    /// Changes the pictures' size from the next one on. VP9 does so without a key frame where neither
+    /// side shrinks to under half nor grows beyond the size the encoder was made with; everything
+    /// else makes one.
+    pub fn set_size(&mut self, size: Size) -> Result<(), VideoError> {
+        let config = EncoderConfig { size, ..self.config };
+        check_size(config)?;
+        self.config = config;
+        Ok(())
+    }
+
+    /// Brings `raw` to the configured size, once for each frame made: changes without a frame between
+    /// them lead libvpx to refer to pictures that are out of proportion, and crash it.
+    fn fit(&mut self) -> Result<Want, VideoError> {
+        let config = self.config;
+        if self.raw.settings().size == config.size {
+            return Ok(Want::default());
+        }
+        let size = config.size;
+        let grows = size.width > self.first_size.width || size.height > self.first_size.height;
+        let Some(last) = self.last_size.filter(|_| !grows) else {
+            self.raw = new_raw(config)?;
+            self.first_size = size;
+            self.last_size = None;
+            return Ok(Want::default());
+        };
+        self.configure(config)?;
+        Ok(Want {
+            keyframe: 2 * size.width < last.width || 2 * size.height < last.height,
+            // Golden and alternate references of several sizes ago would be too large to refer to.
+            refresh: config.codec == VideoCodec::Vp9,
+        })
+    }
+
+    fn configure(&mut self, config: EncoderConfig) -> Result<(), VideoError> {
+        self.raw
+            .configure(settings(config))
+            .map_err(|e| VideoError::Configure(config.codec, e))
+    }
+}
+
+fn check_size(config: EncoderConfig) -> Result<(), VideoError> {
+    let sides = [config.size.width, config.size.height];
+    match sides.iter().all(|side| (1..=MAX_SIDE).contains(side)) {
+        true => Ok(()),
+        false => Err(VideoError::BadSize(config.codec, config.size)),
+    }
+}
+
+fn new_raw(config: EncoderConfig) -> Result<RawEncoder, VideoError> {
+    RawEncoder::new(kind(config.codec), settings(config))
+        .map_err(|e| VideoError::NewEncoder(config.codec, config.size, e))
 }
 
 /// Turns one stream of frames into pictures.
@@ -245,3 +280,6 @@ fn settings(config: EncoderConfig) -> Settings {
             .clamp(1, 1_000_000),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,7 @@ pub struct Failure {
 /// What of an encoder's configuration can change while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Picture size; each side 1 to 16383.
+    /// Picture size; each side 1 to 8192.
     pub size: Size,
     /// Target in kilobits per second.
     pub kbps: u32,
@@ -101,7 +101,17 @@ impl RawEncoder {
         Ok(encoder)
     }
 
-    /// Changes size and rate in place.
+    /// What it is configured for.
+    pub fn settings(&self) -> Settings {
+        let config = &self.config;
+        Settings {
+            size: Size::new(config.g_w, config.g_h),
+            kbps: config.rc_target_bitrate,
+        }
+    }
+
+    /// Changes size and rate in place. Between two sizes there must be a frame; see
+    /// [`super::video::Encoder`] for which sizes are safe.
     pub fn configure(&mut self, settings: Settings) -> Result<(), Failure> {
         let config = live(self.config, settings);
         // SAFETY: the context is initialised; the configuration is valid for the call, which copies it.
@@ -163,6 +173,7 @@ impl RawEncoder {
             // long as the packet is valid.
             let (data, flags) = unsafe {
                 let frame = packet.data.frame;
+                assert!(!frame.buf.is_null(), "a frame has bytes");
                 (
                     std::slice::from_raw_parts(frame.buf.cast::<u8>(), frame.sz),
                     frame.flags,
@@ -241,11 +252,6 @@ impl RawDecoder {
             sys::vpx_codec_decode(&raw mut *self.context, data.as_ptr(), length, ptr::null_mut(), 0)
         };
         check(answer).map_err(|_| failure(&mut self.context))?;
-        if self.corrupted() {
-            return Err(Failure {
-                what: "the picture is damaged".to_owned(),
-            });
-        }
         let mut iter: sys::vpx_codec_iter_t = ptr::null();
         let mut last = None;
         loop {
@@ -257,17 +263,16 @@ impl RawDecoder {
             };
             last = Some(image);
         }
-        let Some(image) = last else { return Ok(None) };
+        let Some(image) = last else {
+            return Ok(None);
+        };
+        // VP9 answers for the picture taken last, so this comes after taking it.
+        if corrupted(&mut self.context) {
+            return Err(Failure {
+                what: "the picture is damaged".to_owned(),
+            });
+        }
         Ok(Some(use_picture(unwrap(image)?)))
-    }
-
-    fn corrupted(&mut self) -> bool {
-        let mut corrupted: c_int = 0;
-        let id = sys::vp8_dec_control_id::VP8D_GET_FRAME_CORRUPTED as c_int;
-        // SAFETY: the context is initialised and this control writes one int.
-        let answer = unsafe { sys::vpx_codec_control_(&raw mut *self.context, id, &raw mut corrupted) };
-        // VP9 answers with an error where no picture is shown; the decoding itself went well.
-        check(answer).is_ok() && corrupted != 0
     }
 
     /// The codec.
@@ -383,31 +388,19 @@ fn live(mut config: sys::vpx_codec_enc_cfg_t, settings: Settings) -> sys::vpx_co
 
 fn wrap(picture: &I420) -> sys::vpx_image_t {
     let size = picture.size();
-    let planes = picture.planes();
-    let plane = |i: usize| planes[i].data.as_ptr().cast_mut();
-    let stride = |i: usize| planes[i].stride as c_int;
-    sys::vpx_image_t {
-        fmt: sys::vpx_img_fmt::VPX_IMG_FMT_I420,
-        cs: sys::vpx_color_space::VPX_CS_BT_601,
-        range: sys::vpx_color_range::VPX_CR_STUDIO_RANGE,
-        w: size.width,
-        h: size.height,
-        bit_depth: 8,
-        d_w: size.width,
-        d_h: size.height,
-        r_w: 0,
-        r_h: 0,
-        x_chroma_shift: 1,
-        y_chroma_shift: 1,
-        planes: [plane(0), plane(1), plane(2), ptr::null_mut()],
-        stride: [stride(0), stride(1), stride(2), 0],
-        bps: 12,
-        user_priv: ptr::null_mut(),
-        img_data: ptr::null_mut(),
-        img_data_owner: 0,
-        self_allocd: 0,
-        fb_priv: ptr::null_mut(),
+    // SAFETY: the structure is plain C data for which all zeroes is a valid value (null pointers and
+    // enumerations that have a zero).
+    let mut image: sys::vpx_image_t = unsafe { std::mem::zeroed() };
+    image.fmt = sys::vpx_img_fmt::VPX_IMG_FMT_I420;
+    (image.w, image.h) = (size.width, size.height);
+    (image.d_w, image.d_h) = (size.width, size.height);
+    (image.x_chroma_shift, image.y_chroma_shift) = (1, 1);
+    (image.bit_depth, image.bps) = (8, 12);
+    for (i, plane) in picture.planes().into_iter().enumerate() {
+        image.planes[i] = plane.data.as_ptr().cast_mut();
+        image.stride[i] = plane.stride as c_int;
     }
+    image
 }
 
 fn unwrap(image: &sys::vpx_image_t) -> Result<Decoded<'_>, Failure> {
@@ -456,6 +449,15 @@ fn empty_context() -> sys::vpx_codec_ctx_t {
     // SAFETY: the structure is plain C data for which all zeroes is a valid value (null pointers,
     // `VPX_CODEC_OK`); the init functions zero it again themselves.
     unsafe { std::mem::zeroed() }
+}
+
+/// Whether the picture taken last is damaged, or refers to one that is.
+fn corrupted(context: &mut sys::vpx_codec_ctx_t) -> bool {
+    let mut corrupted: c_int = 0;
+    let id = sys::vp8_dec_control_id::VP8D_GET_FRAME_CORRUPTED as c_int;
+    // SAFETY: the context is initialised and this control writes one int.
+    let answer = unsafe { sys::vpx_codec_control_(&raw mut *context, id, &raw mut corrupted) };
+    check(answer).is_ok() && corrupted != 0
 }
 
 fn check(answer: sys::vpx_codec_err_t) -> Result<(), Failure> {

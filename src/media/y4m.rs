@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 use super::frame::{I420, Range};
+use super::range;
 use super::scale::Scaler;
 use crate::units::Size;
 
@@ -197,7 +198,7 @@ impl<R: Read> Reader<R> {
         if to.size() != size {
             to.resize(size);
         }
-        to.range = Range::Limited;
+        to.range = range;
         let luma = size.area() as usize;
         if layout == Layout::C420 {
             self.input.read_exact(to.bytes_mut()).map_err(truncated)?;
@@ -209,9 +210,7 @@ impl<R: Read> Reader<R> {
             self.input.read_exact(&mut self.colour).map_err(truncated)?;
             subsample(to, &self.colour, layout);
         }
-        if range == Range::Full {
-            limit_range(to);
-        }
+        range::limit(to);
         self.frames = frame;
         Ok(true)
     }
@@ -273,35 +272,6 @@ impl<W: Write> Writer<W> {
         }
         self.output.flush()
     }
-}
-
-/// Maps samples of the full range to the limited one, in place.
-pub fn limit_range(picture: &mut I420) {
-    const LUMA: [u8; 256] = limited(219);
-    const COLOUR: [u8; 256] = limited(224);
-    let [y, u, v] = picture.planes_mut();
-    for (plane, table) in [(y, &LUMA), (u, &COLOUR), (v, &COLOUR)] {
-        for sample in plane {
-            *sample = table[usize::from(*sample)];
-        }
-    }
-    picture.range = Range::Limited;
-}
-
-/// 16 + n * span / 255 for luma (span 219), 128 + (n - 128) * span / 255 for colour (span 224).
-const fn limited(span: i32) -> [u8; 256] {
-    let mut table = [0; 256];
-    let mut n = 0;
-    while n < 256 {
-        let value = if span == 219 {
-            16 * 255 + n as i32 * span
-        } else {
-            128 * 255 + (n as i32 - 128) * span
-        };
-        table[n] = ((value + 127) / 255) as u8;
-        n += 1;
-    }
-    table
 }
 
 fn parse_rate(value: &str) -> Result<Option<(u32, u32)>, Y4mError> {

@@ -4,12 +4,17 @@
 //! wins and nothing waits for a reader.
 
 mod threads;
+#[cfg_attr(
+    not(feature = "camera"),
+    expect(dead_code, reason = "cameras are what it watches")
+)]
+mod watch;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::Thread;
 use std::time::Instant;
 
@@ -136,15 +141,12 @@ pub fn start(
     outputs: Vec<Arc<Slot<I420>>>,
     events: mpsc::Sender<SourceEvent>,
 ) -> Result<Source, SourceError> {
-    let control = Arc::new(Control {
-        on: AtomicBool::new(true),
-        stopped: AtomicBool::new(false),
-    });
-    let sink = Sink {
+    let control = Arc::new(Control::default());
+    let sink = Arc::new(Sink {
         outputs,
         events,
         control: Arc::clone(&control),
-    };
+    });
     let fps = fps.clamp(1, 60);
     let run: Box<dyn FnOnce() + Send> = match source {
         CameraSource::None => {
@@ -179,11 +181,12 @@ pub fn start(
 impl Source {
     /// Off: no pictures, and the device is closed, so that its light goes out. On: opened again.
     pub fn set_on(&self, on: bool) {
-        self.control.on.store(on, Ordering::Release);
-        self.wake();
+        self.control.off.store(!on, Ordering::Release);
+        self.changed();
     }
 
-    fn wake(&self) {
+    fn changed(&self) {
+        self.control.changes.fetch_add(1, Ordering::AcqRel);
         if let Some(thread) = &self.thread {
             thread.unpark();
         }
@@ -193,14 +196,17 @@ impl Source {
 impl Drop for Source {
     fn drop(&mut self) {
         self.control.stopped.store(true, Ordering::Release);
-        self.wake();
+        self.changed();
     }
 }
 
 /// What the owner wants; the source's thread is unparked after a change.
+#[derive(Default)]
 struct Control {
-    on: AtomicBool,
+    off: AtomicBool,
     stopped: AtomicBool,
+    /// Changes so far: one that is taken back at once is noticed too.
+    changes: AtomicU32,
 }
 
 /// A source's thread's side: where pictures and events go, and what the owner wants.
@@ -226,7 +232,7 @@ impl Sink {
 
     /// Whether pictures are wanted now.
     pub(super) fn is_on(&self) -> bool {
-        self.control.on.load(Ordering::Acquire)
+        !self.control.off.load(Ordering::Acquire)
     }
 
     /// Whether the thread is to end.
@@ -234,11 +240,15 @@ impl Sink {
         self.control.stopped.load(Ordering::Acquire)
     }
 
-    /// Waits until `deadline` (for ever without one), or until the owner wants something else than
-    /// when it began. True once the deadline has passed.
-    pub(super) fn wait_until(&self, deadline: Option<Instant>) -> bool {
-        let on = self.is_on();
-        while !self.is_stopped() && self.is_on() == on {
+    /// How often the owner has changed what it wants.
+    pub(super) fn changes(&self) -> u32 {
+        self.control.changes.load(Ordering::Acquire)
+    }
+
+    /// Waits until `deadline` (for ever without one), or until the owner has changed more often than
+    /// `changes`. True where the deadline has passed first.
+    pub(super) fn wait_until(&self, deadline: Option<Instant>, changes: u32) -> bool {
+        while self.changes() == changes {
             match deadline {
                 None => std::thread::park(),
                 Some(deadline) => match deadline.checked_duration_since(clock::now()) {
@@ -252,13 +262,13 @@ impl Sink {
 
     /// Waits while the owner wants no pictures; false when the thread is to end.
     pub(super) fn wait_for_on(&self) -> bool {
-        while !self.is_stopped() {
-            if self.is_on() {
-                return true;
+        loop {
+            let changes = self.changes();
+            if self.is_stopped() || self.is_on() {
+                return !self.is_stopped();
             }
-            self.wait_until(None);
+            self.wait_until(None, changes);
         }
-        false
     }
 }
 

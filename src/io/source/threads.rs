@@ -8,7 +8,11 @@ use std::time::{Duration, Instant};
 
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 
+#[cfg(all(feature = "camera", any(target_os = "linux", target_os = "macos")))]
+use super::watch;
 use super::{CameraSource, Sink, SourceError, SourceEvent};
+#[cfg(all(feature = "camera", any(target_os = "linux", target_os = "macos")))]
+use crate::io::camera;
 use crate::io::clock;
 use crate::media::frame::{I420, Picture, Pool};
 use crate::media::test_picture::{self, TestPicture};
@@ -144,11 +148,55 @@ fn next_picture<R: Read>(reader: &mut Reader<R>, pool: &mut Pool) -> Result<Opti
     Ok(more?.then_some(picture))
 }
 
-pub(super) fn camera(sink: &Sink, source: CameraSource, fps: u32) {
-    let _ = (source, fps);
-    sink.tell(SourceEvent::Failed(
-        "this facetty was built without camera support".to_owned(),
-    ));
+/// A camera, watched.
+#[cfg(all(feature = "camera", any(target_os = "linux", target_os = "macos")))]
+pub(super) fn camera(sink: &Arc<Sink>, source: CameraSource, fps: u32) {
+    let open: watch::Open = Arc::new(move || match &source {
+        CameraSource::Index(index) => capture(*index, fps),
+        CameraSource::Device(path) => capture(camera::index_of(path)?, fps),
+        _ => first_camera(fps),
+    });
+    watch::watch(sink, &open, watch::Timing::USUAL);
+}
+
+#[cfg(not(all(feature = "camera", any(target_os = "linux", target_os = "macos"))))]
+pub(super) fn camera(sink: &Arc<Sink>, _: CameraSource, _: u32) {
+    let why = "this facetty was built without camera support (use --camera test, image:PATH or y4m:PATH)";
+    sink.tell(SourceEvent::Failed(why.to_owned()));
+}
+
+/// The first camera that can be opened: a webcam has further nodes that give no pictures.
+#[cfg(all(feature = "camera", any(target_os = "linux", target_os = "macos")))]
+fn first_camera(fps: u32) -> Result<Box<dyn watch::Capture>, String> {
+    let mut first_failure = None;
+    for (index, _) in camera::list() {
+        match capture(index, fps) {
+            Ok(camera) => return Ok(camera),
+            Err(why) => first_failure = first_failure.or(Some(why)),
+        }
+    }
+    let none = "no camera found; plug one in, or use --camera test, image:PATH or y4m:PATH";
+    Err(first_failure.unwrap_or_else(|| none.to_owned()))
+}
+
+#[cfg(all(feature = "camera", any(target_os = "linux", target_os = "macos")))]
+fn capture(index: u32, fps: u32) -> Result<Box<dyn watch::Capture>, String> {
+    Ok(Box::new(camera::Device::open(index, fps)?))
+}
+
+#[cfg(all(feature = "camera", any(target_os = "linux", target_os = "macos")))]
+impl watch::Capture for camera::Device {
+    fn name(&self) -> String {
+        self.name().to_owned()
+    }
+
+    fn size(&self) -> Size {
+        self.size()
+    }
+
+    fn picture(&mut self, pool: &mut Pool) -> Result<Picture, String> {
+        self.picture(pool)
+    }
 }
 
 /// Reads an image of any usual format, upright, at most [`STILL_SIZE`].
@@ -222,6 +270,7 @@ impl Pace {
     /// Waits until the next picture is due; false when the thread is to end.
     fn wait(&mut self, sink: &Sink) -> bool {
         loop {
+            let changes = sink.changes();
             if !sink.is_on() {
                 self.next = None;
             }
@@ -229,7 +278,7 @@ impl Pace {
                 return false;
             }
             let due = *self.next.get_or_insert_with(clock::now);
-            if !sink.wait_until(Some(due)) {
+            if !sink.wait_until(Some(due), changes) {
                 continue;
             }
             // Who is late by more than one picture leaves out what was missed.
