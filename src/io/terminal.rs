@@ -26,7 +26,7 @@ const ENTER: &[u8] = b"\x1b[?1049h\x1b[2J\x1b[?25l\x1b[?7l\x1b[?1004l\x1b[?2004l
 
 /// Everything back. CAN ends a sequence that may have been cut in half, the synchronized update
 /// that may be open is closed.
-const LEAVE: &[u8] = b"\x18\x1b[?2026l\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l";
+const LEAVE: &[u8] = b"\x18\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l\x1b[?2026l";
 
 /// Keys that wait for the program: more than anybody types while it is busy.
 const KEYS: usize = 64;

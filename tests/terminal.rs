@@ -1,0 +1,207 @@
+//! The real program in a pseudo-terminal: what is seen, what keys do, and that the terminal is given
+//! back, whatever the road out.
+
+mod support;
+
+use std::collections::HashSet;
+
+use facetty::units::Cells;
+use rustix::process::Signal;
+use support::terminal::Terminal;
+
+const DEMO: &[&str] = &["demo", "--camera", "test", "--mic", "tone", "--speaker", "none"];
+const USUAL: Cells = Cells::new(80, 24);
+
+/// A demo call whose picture is seen.
+fn demo(size: Cells, env: &[(&str, &str)]) -> Terminal {
+    let mut terminal = Terminal::start_with(size, DEMO, None, env);
+    terminal.until("the far picture", |screen| {
+        has_picture(screen, size) && screen.contents().contains("echo")
+    });
+    terminal
+}
+
+/// Whether the middle of the screen is a picture: many cells of two colours each.
+fn has_picture(screen: &vt100::Screen, size: Cells) -> bool {
+    let mut colours = HashSet::new();
+    let mut halves = 0;
+    for row in size.rows / 4..size.rows * 3 / 4 {
+        for col in size.cols / 4..size.cols * 3 / 4 {
+            let Some(cell) = screen.cell(row, col) else {
+                continue;
+            };
+            halves += usize::from(["▀", "▄"].contains(&cell.contents()));
+            if let vt100::Color::Rgb(r, g, b) = cell.bgcolor() {
+                colours.insert((r, g, b));
+            }
+        }
+    }
+    halves > usize::from(size.cols) * usize::from(size.rows) / 16 && colours.len() > 20
+}
+
+fn bottom(screen: &vt100::Screen) -> String {
+    let (rows, cols) = screen.size();
+    screen.contents_between(rows - 1, 0, rows - 1, cols)
+}
+
+fn press(terminal: &mut Terminal, key: &str, wanted: &str) {
+    terminal.type_keys(key);
+    terminal.until(&format!("{wanted:?} after {key:?}"), |s| {
+        s.contents().contains(wanted)
+    });
+}
+
+#[test]
+fn the_far_picture_moves_and_the_bottom_line_tells_of_the_call() {
+    let mut terminal = demo(USUAL, &[]);
+    let first = terminal.screen().state_formatted();
+    terminal.until("another picture", |screen| {
+        has_picture(screen, USUAL) && screen.state_formatted() != first
+    });
+    terminal.until("the figures of the call", |screen| {
+        let line = bottom(screen);
+        line.contains("● cam")
+            && line.contains("echo · direct")
+            && line.contains("ms")
+            && line.contains("kbit/s")
+    });
+    terminal.type_keys("q");
+    let (status, _) = terminal.restored();
+    assert!(status.success(), "{status:?}");
+}
+
+#[test]
+fn keys_do_what_the_help_says() {
+    let mut terminal = demo(USUAL, &[]);
+    press(&mut terminal, "m", "○ muted");
+    press(&mut terminal, " ", "● talk");
+    press(&mut terminal, " ", "○ muted");
+    press(&mut terminal, "m", "● mic");
+    press(&mut terminal, "v", "○ cam off");
+    press(&mut terminal, "v", "● cam ");
+    press(&mut terminal, "s", "received");
+    press(&mut terminal, "?", "own picture as others see it");
+    press(&mut terminal, "x", "own picture as in a mirror");
+    terminal.type_keys("\x1b");
+    terminal.until("no sheet after Esc", |s| !s.contents().contains("mirror"));
+    terminal.type_keys("\x03");
+    let (status, _) = terminal.restored();
+    assert!(status.success(), "{status:?}");
+}
+
+#[test]
+fn another_size_is_followed() {
+    let mut terminal = demo(USUAL, &[]);
+    for size in [Cells::new(120, 40), Cells::new(40, 12), Cells::new(100, 30)] {
+        terminal.resize(size);
+        terminal.until(&format!("the picture at {size:?}"), |screen| {
+            has_picture(screen, size) && bottom(screen).contains("? help")
+        });
+    }
+    terminal.resize(Cells::new(30, 8));
+    terminal.until("that it is too small", |s| {
+        s.contents().contains("too small, 40x12 needed")
+    });
+    terminal.type_keys("q");
+    terminal.restored();
+}
+
+#[test]
+fn signals_end_the_call_and_give_the_terminal_back() {
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT] {
+        let terminal = demo(USUAL, &[]);
+        terminal.signal(signal);
+        terminal.restored();
+    }
+}
+
+#[test]
+fn a_signal_before_the_first_picture_gives_the_terminal_back() {
+    let mut terminal = Terminal::start(USUAL, DEMO, None);
+    terminal.until("the interface", |screen| screen.alternate_screen());
+    terminal.signal(Signal::TERM);
+    terminal.restored();
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_panic_on_any_thread_gives_the_terminal_back_and_is_read() {
+    for thread in ["screen", "keys"] {
+        let mut terminal = Terminal::start_with(USUAL, DEMO, None, &[("FACETTY_TEST_PANIC", thread)]);
+        terminal.until("the interface", |screen| screen.alternate_screen());
+        if thread == "keys" {
+            terminal.type_keys("m");
+        }
+        let (status, text) = terminal.restored();
+        assert_eq!(status.exit_code(), 101);
+        let said = format!("asked for it on the thread {thread}");
+        assert!(text.replace('\n', "").contains(&said), "{text}");
+    }
+}
+
+#[test]
+fn a_stopped_program_gives_the_terminal_back_and_takes_it_again() {
+    let mut terminal = demo(USUAL, &[]);
+    terminal.signal(Signal::TSTP);
+    terminal.until("the shell's screen", |screen| {
+        !screen.alternate_screen() && !screen.hide_cursor()
+    });
+    terminal.signal(Signal::CONT);
+    terminal.until("the call", |screen| {
+        screen.alternate_screen() && has_picture(screen, USUAL) && bottom(screen).contains("? help")
+    });
+    terminal.type_keys("q");
+    terminal.restored();
+}
+
+#[test]
+fn a_closed_terminal_ends_the_program() {
+    let status = demo(USUAL, &[]).closed();
+    assert!(status.signal().is_none(), "{status:?}");
+}
+
+#[test]
+fn without_colour_none_is_sent() {
+    let mut terminal = Terminal::start_with(USUAL, DEMO, None, &[("NO_COLOR", "1")]);
+    let shades = |screen: &vt100::Screen| {
+        let text = screen.contents();
+        text.chars().filter(|c| "░▒▓█".contains(*c)).count() > 200 && text.contains("echo · direct")
+    };
+    terminal.until("a picture of shades", shades);
+    let screen = terminal.screen();
+    for row in 0..USUAL.rows {
+        for col in 0..USUAL.cols {
+            let cell = screen.cell(row, col).expect("it is on the screen");
+            let colours = (cell.fgcolor(), cell.bgcolor());
+            assert_eq!(colours, (vt100::Color::Default, vt100::Color::Default));
+        }
+    }
+}
+
+#[test]
+fn alone_it_says_how_others_come() {
+    let room = format!("alone-{}", std::process::id());
+    let args = [
+        "--room",
+        &room,
+        "--camera",
+        "none",
+        "--mic",
+        "none",
+        "--speaker",
+        "none",
+    ];
+    let mut terminal = Terminal::start(Cells::new(100, 30), &args, None);
+    let wanted = [
+        format!("You are alone in {room}."),
+        format!("facetty --room {room} --server "),
+        "http://".to_owned(),
+    ];
+    terminal.until("what others type", |screen| {
+        wanted
+            .iter()
+            .all(|wanted| screen.contents().contains(wanted.as_str()))
+    });
+    terminal.type_keys("q");
+    terminal.restored();
+}
