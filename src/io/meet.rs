@@ -1,7 +1,9 @@
 //! Where people meet: a server that was named, one found on the local network, or one opened here.
 
+use std::net::Ipv4Addr;
+
 use tokio::task::JoinHandle;
-use url::Url;
+use url::{Host, Url};
 
 use super::lan;
 use super::serve::{ServeConfig, ServeError, Server, urls};
@@ -42,9 +44,11 @@ impl Meeting {
     /// Where no server can be opened.
     pub async fn found_or_opened(room: &str) -> Result<Self, ServeError> {
         if let Some(server) = lan::find(room).await {
-            return Ok(Self::named(server, room));
+            let mut meeting = Self::named(server.clone(), room);
+            meeting.invite = invite(&reachable(&server), room);
+            return Ok(meeting);
         }
-        Self::opened(room, std::net::Ipv4Addr::UNSPECIFIED.into(), true)
+        Self::opened(room, Ipv4Addr::UNSPECIFIED.into(), true)
     }
 
     /// Opens the room here, for everyone who reaches `address`.
@@ -92,6 +96,17 @@ impl Drop for Meeting {
     }
 }
 
+/// A server of this machine by an address that others reach as well.
+fn reachable(server: &Url) -> Url {
+    let is_local = matches!(server.host(), Some(Host::Ipv4(ip)) if ip.is_loopback())
+        || matches!(server.host(), Some(Host::Ipv6(ip)) if ip.is_loopback());
+    let port = server.port_or_known_default().filter(|_| is_local);
+    let public = port.and_then(|port| urls((Ipv4Addr::UNSPECIFIED, port).into()).into_iter().next());
+    public
+        .and_then(|url| Url::parse(&url).ok())
+        .unwrap_or_else(|| server.clone())
+}
+
 /// What others type to come to `room` at `server`.
 fn invite(server: &Url, room: &str) -> Invite {
     let shown = server.as_str().trim_end_matches('/');
@@ -123,5 +138,7 @@ mod tests {
             "facetty --room standup --server wss://example.org"
         );
         assert_eq!(invite.link, "https://example.org/standup");
+        let elsewhere = Url::parse("http://192.0.2.7:7880/").expect("valid");
+        assert_eq!(reachable(&elsewhere), elsewhere);
     }
 }
