@@ -1,6 +1,8 @@
 //! What a frame costs: scaling, colours, comparison and bytes, beside ratatui's own drawing.
 //!
 //! `FACETTY_CLIP` names a Y4M file to use in place of the picture made here; its size is its own.
+// Criterion's macros make public functions without a word.
+#![allow(missing_docs)]
 
 use std::cell::Cell;
 use std::hint::black_box;
