@@ -6,7 +6,7 @@ mod support;
 use std::collections::HashSet;
 
 use facetty::units::Cells;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use support::terminal::Terminal;
 
 const DEMO: &[&str] = &["demo", "--camera", "test", "--mic", "tone", "--speaker", "none"];
@@ -146,6 +146,10 @@ fn a_stopped_program_gives_the_terminal_back_and_takes_it_again() {
     terminal.until("the shell's screen", |screen| {
         !screen.alternate_screen() && !screen.hide_cursor()
     });
+    // A shell continues what has stopped; a signal that came before that would be lost.
+    let pid = Pid::from_raw(terminal.pid().cast_signed()).expect("a child's number");
+    let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+    waitid(WaitId::Pid(pid), stopped).expect("the child stops");
     terminal.signal(Signal::CONT);
     terminal.until("the call", |screen| {
         screen.alternate_screen() && has_picture(screen, USUAL) && bottom(screen).contains("? help")
