@@ -136,7 +136,7 @@ fn frames() -> Vec<I420> {
 fn made(size: Size, frame: usize) -> I420 {
     let mut picture = I420::new(size);
     let (width, height) = (size.width as usize, size.height as usize);
-    let mut state = frame as u32 * 2_654_435_761 + 1;
+    let mut state = (frame as u32).wrapping_mul(2_654_435_761) + 1;
     for (index, plane) in picture.planes_mut().into_iter().enumerate() {
         let width = if index == 0 { width } else { width.div_ceil(2) };
         let height = if index == 0 { height } else { height.div_ceil(2) };
@@ -146,7 +146,7 @@ fn made(size: Size, frame: usize) -> I420 {
             let noise = (state >> 24) % 7;
             let (x, y) = (i % width, i / width);
             let is_disc = x.abs_diff(cx).pow(2) + y.abs_diff(cy).pow(2) < (height / 4).pow(2);
-            let slope = 40 + x * 120 / width + y * 40 / height + frame / 2;
+            let slope = 40 + x * 90 / width + y * 40 / height + frame / 2;
             *sample = (slope + if is_disc { 40 } else { 0 }) as u8 + noise as u8;
         }
     }

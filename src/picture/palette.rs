@@ -40,13 +40,13 @@ impl Palette {
     /// The cube and the greys of the 256 colours.
     pub(super) fn ansi256() -> &'static Self {
         static PALETTE: OnceLock<Palette> = OnceLock::new();
-        PALETTE.get_or_init(|| Self::new((16..=255).map(ansi256_colour).collect(), 16, 4, 32))
+        PALETTE.get_or_init(|| Self::new((16..=255).map(ansi256_colour).collect(), 16, 8, 10))
     }
 
     /// The sixteen named colours, as xterm has them.
     pub(super) fn ansi16() -> &'static Self {
         static PALETTE: OnceLock<Palette> = OnceLock::new();
-        PALETTE.get_or_init(|| Self::new(NAMED.to_vec(), 0, 16, 8))
+        PALETTE.get_or_init(|| Self::new(NAMED.to_vec(), 0, 16, 80))
     }
 
     /// `tried`: how many of the nearest entries are tried as one of the two; `calm`: by how much
@@ -147,13 +147,15 @@ pub(super) fn ansi256_colour(index: u8) -> Rgb {
     }
 }
 
-/// (`to` − `from`) · (`colour` − `from`), the channels weighted as the eye does, roughly.
+/// (`to` − `from`) · (`colour` − `from`) in red, green, blue and, counting most, luma: the eye sees
+/// light finer than colour, so mixtures of like light look even and shading comes out right.
 fn dot(from: Rgb, to: Rgb, colour: Rgb) -> i32 {
     let part = |from: u8, to: u8, c: u8| (i32::from(to) - i32::from(from)) * (i32::from(c) - i32::from(from));
-    3 * part(from.r, to.r, colour.r) + 4 * part(from.g, to.g, colour.g) + 2 * part(from.b, to.b, colour.b)
+    let light = (luma(to) - luma(from)) * (luma(colour) - luma(from)) / 16;
+    light + part(from.r, to.r, colour.r) + part(from.g, to.g, colour.g) + part(from.b, to.b, colour.b)
 }
 
-/// The squared distance of two colours, at most 585,225.
+/// The squared distance of two colours, at most 455,175.
 fn distance(a: Rgb, b: Rgb) -> i32 {
     dot(a, b, b)
 }
@@ -171,6 +173,7 @@ fn distance_from_mixture(colour: Rgb, a: Rgb, b: Rgb) -> i32 {
     distance(a, colour) - (along * along / whole as f32) as i32
 }
 
+/// Eight times the luma, roughly.
 fn luma(colour: Rgb) -> i32 {
     let Rgb { r, g, b } = colour;
     2 * i32::from(r) + 5 * i32::from(g) + i32::from(b)
