@@ -180,7 +180,9 @@ fn has_pictures(
 ) -> bool {
     let is_drawn = |x: u16, y: u16| {
         let cell = shown.cell(y, x);
-        cell.is_some_and(|cell| cell.bgcolor() != vt100::Color::Default || depth == Mono)
+        let default = vt100::Color::Default;
+        // A cell of one colour may be drawn as a full block, whose ground is never seen.
+        cell.is_some_and(|cell| (cell.fgcolor(), cell.bgcolor()) != (default, default) || depth == Mono)
     };
     let layout = facetty::ui::layout::layout(state);
     let own = layout.own.is_none_or(|own| match state.people.is_empty() {

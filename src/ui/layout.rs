@@ -84,8 +84,16 @@ pub fn pixels(area: Rect) -> Size {
 /// The lower right corner: a fifth of the width and at most a third of the height, in the shape of
 /// the picture (4:3 until it is known).
 fn corner(stage: Rect, picture: Option<Size>) -> Rect {
-    let bounds = CellRect::new(0, 0, stage.width / 5, stage.height / 3);
-    let CellRect { cols, rows, .. } = fit(picture.unwrap_or(Size::new(4, 3)), bounds);
+    let picture = picture.unwrap_or(Size::new(4, 3));
+    let mut bounds = Cells::new(stage.width / 5, stage.height / 3);
+    // Rounded to whole cells, a picture may fit into what it filled a little smaller once more.
+    let Cells { cols, rows } = loop {
+        let fitted = fit(picture, CellRect::new(0, 0, bounds.cols, bounds.rows)).size();
+        if fitted == bounds {
+            break fitted;
+        }
+        bounds = fitted;
+    };
     Rect::new(stage.width - cols, stage.height - rows, cols, rows)
 }
 
@@ -158,6 +166,28 @@ mod tests {
         );
         assert_eq!(of(1, 59, 24).own, None);
         assert_eq!(of(0, 59, 24).own, Some(Rect::new(0, 0, 59, 23)));
+    }
+
+    #[test]
+    fn the_own_picture_fills_its_corner_whatever_its_shape() {
+        for picture in [
+            (176, 144),
+            (640, 480),
+            (1280, 720),
+            (720, 1280),
+            (3, 1000),
+            (1000, 3),
+        ] {
+            let picture = Size::new(picture.0, picture.1);
+            for (cols, rows) in [(60, 12), (80, 24), (120, 40), (200, 60), (300, 80)] {
+                let mut state = testing::state(1, Cells::new(cols, rows));
+                state.me.picture = Some(picture);
+                let own = layout(&state).own.expect("60 columns show it");
+                let area = CellRect::new(own.x, own.y, own.width, own.height);
+                assert_eq!(fit(picture, area), area, "{picture:?} at {cols}x{rows}");
+                assert!(own.right() == cols && own.bottom() == rows - 1 && own.width <= cols / 4);
+            }
+        }
     }
 
     #[test]
