@@ -22,6 +22,7 @@
 mod cells;
 mod colour;
 mod encode;
+mod glyphs;
 mod grid;
 mod mono;
 mod palette;
@@ -33,5 +34,6 @@ mod tests;
 
 pub use cells::{Attrs, Ink, Overlay, Style};
 pub use colour::{ColorDepth, Rgb};
+pub use glyphs::{Glyphs, RenderMode};
 pub use scale::fit;
 pub use screen::{Redraw, Screen};

@@ -3,6 +3,7 @@
 use super::cells::{Cell, Glyph, Layer, Overlay, Paint, PaintKind, intern};
 use super::colour::{ColorDepth, YuvToRgb};
 use super::encode::Stream;
+use super::glyphs::Glyphs;
 use super::grid::{Grid, Kind, Look, is_picture};
 use super::palette::{Palette, ansi256_colour};
 use super::scale::{GridScaler, fit};
@@ -53,7 +54,10 @@ impl Default for Redraw {
 pub struct Screen {
     size: Cells,
     depth: ColorDepth,
+    glyphs: Glyphs,
     redraw: Redraw,
+    /// Of the next frames, in bytes.
+    budget: Option<usize>,
     scaler: GridScaler,
     wanted: Grid,
     shown: Grid,
@@ -81,7 +85,9 @@ impl Screen {
         let mut screen = Self {
             size,
             depth,
+            glyphs: Glyphs::default(),
             redraw: Redraw::default(),
+            budget: None,
             scaler: GridScaler::default(),
             wanted: Grid::default(),
             shown: Grid::default(),
@@ -103,9 +109,28 @@ impl Screen {
         self.size
     }
 
+    /// With what pictures are drawn.
+    pub const fn glyphs(&self) -> Glyphs {
+        self.glyphs
+    }
+
+    /// Sets with what pictures are drawn; until then with half blocks.
+    pub fn set_glyphs(&mut self, glyphs: Glyphs) {
+        if glyphs != self.glyphs {
+            self.glyphs = glyphs;
+            self.resize(self.size);
+        }
+    }
+
     /// Sets what is worth redrawing.
     pub fn set_redraw(&mut self, redraw: Redraw) {
         self.redraw = redraw;
+    }
+
+    /// Sets how many bytes each of the next frames may take, for a line that takes no more; the budget
+    /// of [`Redraw`] stands beside it, and the lower one counts.
+    pub fn set_budget(&mut self, bytes_per_frame: Option<usize>) {
+        self.budget = bytes_per_frame;
     }
 
     /// The terminal has another size: the next frame clears it and draws everything.
@@ -193,7 +218,10 @@ impl Screen {
         let budget = self
             .redraw
             .bytes_per_cell
-            .map(|b| usize::from(b) * self.off.len());
+            .map(|b| usize::from(b) * self.off.len())
+            .into_iter()
+            .chain(self.budget)
+            .min();
         let threshold = self.threshold(budget);
         self.refresh();
         self.draw(threshold, budget.unwrap_or(usize::MAX), &mut stream);
