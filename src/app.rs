@@ -35,10 +35,15 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let config = match Config::path(|name| std::env::var(name).ok()) {
+    let mut config = match Config::path(|name| std::env::var(name).ok()) {
         Some(path) => Config::load(&path).map_err(|error| Failure(2, error.to_string()))?,
         None => Config::default(),
     };
+    if let Ok(server) = std::env::var("FACETTY_SERVER")
+        && !server.is_empty()
+    {
+        config.server = Some(server);
+    }
     let usage = |line| Failure(2, line);
     match cli.command {
         Some(Command::Serve(args)) => block_on(serve(args)),

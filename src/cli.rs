@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use url::Url;
 
-use crate::call::identity;
 use crate::config::Config;
 use crate::io::drive::{CallOptions, Interface};
 use crate::io::headless::ScreenSink;
@@ -15,13 +15,14 @@ use crate::io::sound::{MicSource, SpeakerSink};
 use crate::io::source::CameraSource;
 use crate::media::video::VideoCodec;
 use crate::picture::ColorDepth;
+use crate::signal::code::Code;
 use crate::text::SafeText;
 use crate::units::Bitrate;
 
 /// A video call that lives in a terminal.
 ///
-/// With --room NAME (or a link) you join that room, and whoever comes first opens it. With neither a
-/// fresh room is opened, and its link is shown.
+/// With --room NAME (or a link, or a code) you join that room, and whoever comes first opens it. With
+/// neither, a private room is opened, and its code and link are shown.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub struct Cli {
@@ -45,15 +46,16 @@ pub enum Command {
 /// A call.
 #[derive(Debug, Args)]
 pub struct CallArgs {
-    /// A link to a room, such as http://192.168.1.23:7880/standup
+    /// A link to a room, such as http://192.168.1.23:7880/standup, or a code such as
+    /// 7-crossover-clockwork
     #[arg(conflicts_with = "room")]
     pub invite: Option<String>,
     /// Join this room; the first one in opens it (1 to 64 of A-Z a-z 0-9 . _ -)
     #[arg(long, value_name = "NAME", value_parser = room_name)]
     pub room: Option<String>,
     /// The meeting point (ws:, wss:, http: or https:); without one, rooms are looked for on this
-    /// machine and the local network, and opened here where there is none
-    #[arg(long, value_name = "URL", env = "FACETTY_SERVER", conflicts_with = "invite")]
+    /// machine and the local network, and opened here where there is none [env: FACETTY_SERVER]
+    #[arg(long, value_name = "URL")]
     pub server: Option<String>,
     #[command(flatten)]
     /// Picture and sound.
@@ -174,23 +176,23 @@ impl CallArgs {
     /// A sentence that names the option and the remedy.
     pub fn resolve(self, config: &Config) -> Result<CallOptions, String> {
         let mut options = self.media.resolve(config)?;
-        let server = self
-            .server
-            .or_else(|| config.server.clone())
-            .filter(|_| self.invite.is_none());
-        let mut room = self.room;
-        if let Some(link) = &self.invite {
-            let invite = Invite::parse(link).map_err(|e| format!("'{link}' is no link to a room: {e}"))?;
-            room = Some(invite.room.ok_or_else(|| {
-                format!("'{link}' names no room; a link looks like http://192.168.1.23:7880/standup")
-            })?);
-            options.server = Some(invite.server);
+        let (invited_by, room) = match &self.invite {
+            Some(text) => invited(text)?,
+            None => (None, self.room.unwrap_or_else(|| Code::random().to_string())),
+        };
+        if invited_by.is_some() && self.server.is_some() {
+            return Err("a link names its own server; leave --server out".into());
         }
-        if let Some(server) = server {
-            let url = Invite::parse_server(&server).map_err(|e| format!("--server '{server}': {e}"))?;
-            options.server = Some(url);
-        }
-        options.room = room.unwrap_or_else(identity::fresh_room);
+        // A link is the nearer word than what is set for every call.
+        let named = self.server.or_else(|| config.server.clone());
+        options.server = match (invited_by, named) {
+            (Some(server), _) => Some(server),
+            (None, Some(text)) => {
+                Some(Invite::parse_server(&text).map_err(|e| format!("--server '{text}': {e}"))?)
+            }
+            (None, None) => None,
+        };
+        options.room = room;
         Ok(options)
     }
 }
@@ -283,6 +285,20 @@ impl CodecChoice {
     }
 }
 
+/// The server (a link's; a code has none) and the room of an invitation.
+fn invited(text: &str) -> Result<(Option<Url>, String), String> {
+    if !text.contains([':', '/', '.']) {
+        let code = Code::parse(text)
+            .map_err(|e| format!("'{text}': {e} (a room's name goes with --room, a link has its server)"))?;
+        return Ok((None, code.to_string()));
+    }
+    let invite = Invite::parse(text).map_err(|e| format!("'{text}' is no link to a room: {e}"))?;
+    let room = invite.room.ok_or_else(|| {
+        format!("'{text}' names no room; a link looks like http://192.168.1.23:7880/standup")
+    })?;
+    Ok((Some(invite.server), room))
+}
+
 fn login_name() -> String {
     whoami::username().unwrap_or_else(|_| "somebody".into())
 }
@@ -330,6 +346,59 @@ mod tests {
         );
         assert!(resolve(&["http://example.org:7880/"], &Config::default()).is_err());
         assert!(resolve(&["no link"], &Config::default()).is_err());
+    }
+
+    #[test]
+    fn a_code_names_the_room_and_leaves_the_server_open() {
+        let none = Config::default();
+        let options = resolve(&["7-Crossover-Clockwork"], &none).expect("a code");
+        assert_eq!(
+            (options.room.as_str(), options.server),
+            ("7-crossover-clockwork", None)
+        );
+        let at = ["7-crossover-clockwork", "--server", "ws://example.org"];
+        let options = resolve(&at, &none).expect("a code at a server");
+        assert_eq!(
+            options.server.map(|u| u.to_string()).as_deref(),
+            Some("http://example.org/")
+        );
+        for (wrong, told) in [
+            ("lobby", "a code is a number and two words"),
+            ("7-crosover-clockwork", "is \"crossover\" meant?"),
+            ("100-crossover-clockwork", "from 1 to 99"),
+        ] {
+            let error = resolve(&[wrong], &none).expect_err("no code");
+            assert!(error.contains(told) && error.contains("--room"), "{error}");
+        }
+    }
+
+    #[test]
+    fn with_nothing_said_a_room_with_a_code_is_opened() {
+        let [a, b] = [(); 2].map(|()| resolve(&[], &Config::default()).expect("nothing is wrong").room);
+        assert!(
+            Code::of_room(&a).is_some() && Code::of_room(&b).is_some(),
+            "{a} {b}"
+        );
+        assert_ne!(a, b);
+    }
+
+    #[test]
+    fn a_link_is_nearer_than_the_file_and_refuses_another_server() {
+        let config = Config {
+            server: Some("ws://file.example.org".into()),
+            ..Config::default()
+        };
+        let server = |args: &[&str]| resolve(args, &config).map(|o| o.server.map(|u| u.to_string()));
+        assert_eq!(
+            server(&["http://example.org/standup"]),
+            Ok(Some("http://example.org/".into()))
+        );
+        assert_eq!(
+            server(&["--room", "a"]),
+            Ok(Some("http://file.example.org/".into()))
+        );
+        let both = server(&["http://example.org/standup", "--server", "ws://example.net"]);
+        assert!(both.expect_err("which?").contains("leave --server out"));
     }
 
     #[test]

@@ -11,7 +11,6 @@
 pub mod control;
 mod events;
 pub mod figures;
-pub mod identity;
 mod peer;
 mod people;
 pub mod rate;

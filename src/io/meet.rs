@@ -7,6 +7,7 @@ use url::{Host, Url};
 
 use super::lan;
 use super::serve::{ServeConfig, ServeError, Server, urls};
+use crate::signal::code::Code;
 use crate::ui::state::Invite;
 
 /// The port of a meeting point, where it is free.
@@ -120,8 +121,12 @@ fn invite(server: &Url, room: &str) -> Invite {
     } else {
         ("ws", "http")
     };
+    let named = match Code::of_room(room) {
+        Some(code) => code.to_string(),
+        None => format!("--room {room}"),
+    };
     Invite {
-        command: format!("facetty --room {room} --server {socket}:{rest}"),
+        command: format!("facetty {named} --server {socket}:{rest}"),
         link: format!("{page}:{rest}/{room}"),
     }
 }
@@ -138,6 +143,14 @@ mod tests {
             "facetty --room standup --server wss://example.org"
         );
         assert_eq!(invite.link, "https://example.org/standup");
+        let code = super::invite(
+            &Url::parse("http://example.org/").expect("valid"),
+            "7-crossover-clockwork",
+        );
+        assert_eq!(
+            code.command,
+            "facetty 7-crossover-clockwork --server ws://example.org"
+        );
         let elsewhere = Url::parse("http://192.0.2.7:7880/").expect("valid");
         assert_eq!(reachable(&elsewhere), elsewhere);
     }

@@ -1,5 +1,6 @@
 //! Setting up: the messages of the WebSocket and the server's rooms (sans-IO).
 
+pub mod code;
 pub mod invite;
 pub mod limits;
 pub mod message;

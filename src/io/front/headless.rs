@@ -12,6 +12,7 @@ use crate::call::{Event, PathState};
 use crate::io::decode::Show;
 use crate::io::headless::{self, Events, Line, Order, PictureFile, ScreenSink, Usage, round};
 use crate::io::sound::SoundEvent;
+use crate::signal::code::Code;
 use crate::signal::message::PeerId;
 use crate::text::SafeText;
 use crate::units::{Bitrate, Size};
@@ -218,7 +219,11 @@ impl HeadlessFront {
     fn announce(&mut self) {
         if let (Some(id), Some(link), false) = (&self.id, &self.link, self.announced) {
             self.announced = true;
-            self.emit("joined", json!({ "room": self.room, "id": id, "link": link }));
+            let mut joined = json!({ "room": self.room, "id": id, "link": link });
+            if let Some(code) = Code::of_room(&self.room) {
+                joined["code"] = code.to_string().into();
+            }
+            self.emit("joined", joined);
         }
     }
 

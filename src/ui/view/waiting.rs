@@ -6,6 +6,8 @@
 //!   facetty --room standup --server ws://192.168.1.23:7880
 //!   http://192.168.1.23:7880/standup
 //! ```
+//!
+//! A room with a code begins with that: `Your code is 7-crossover-clockwork.`
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -13,6 +15,7 @@ use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
 use super::{shorten, theme};
+use crate::signal::code::Code;
 use crate::ui::state::{Signaling, State};
 
 /// Draws what is to be known while nobody else is there.
@@ -24,7 +27,7 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
     let width = usize::from(stage.width);
     let (headline, headline_style) = match state.signaling {
         Signaling::Connecting => (format!("Joining {}…", state.room), theme::STRONG),
-        Signaling::Joined => (format!("You are alone in {}.", state.room), theme::STRONG),
+        Signaling::Joined => (alone(&state.room), theme::STRONG),
         Signaling::Lost => (
             "The meeting point is lost; trying again…".to_owned(),
             theme::WARNING,
@@ -72,6 +75,13 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
     }
 }
 
+fn alone(room: &str) -> String {
+    match Code::of_room(room) {
+        Some(code) => format!("Your code is {code}."),
+        None => format!("You are alone in {room}."),
+    }
+}
+
 /// A command line on as few lines as it takes: broken only between words, and there with the
 /// backslash by which a shell joins them again.
 fn fold_command(command: &str, width: usize) -> Vec<String> {
@@ -116,6 +126,14 @@ fn middle(width: usize, used: usize) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_code_is_what_is_read_first_and_fits_the_smallest_screen() {
+        assert_eq!(alone("standup"), "You are alone in standup.");
+        let code = alone("99-crossover-clockwork");
+        assert_eq!(code, "Your code is 99-crossover-clockwork.");
+        assert!(code.width() <= 40);
+    }
 
     #[test]
     fn a_command_is_folded_so_that_a_shell_still_takes_it() {
