@@ -485,6 +485,41 @@ fn the_server_answers_what_is_wrong_and_goes_on() {
 }
 
 #[test]
+fn a_private_room_has_a_code_by_which_others_join() {
+    let server = Server::start();
+    let devices = [
+        "--camera",
+        "none",
+        "--mic",
+        "none",
+        "--speaker",
+        "none",
+        "--headless",
+    ];
+    let start = |more: &[&str]| Program::start(&[&devices[..], &["--server", &server.url], more].concat());
+    let mut ann = start(&["--name", "ann"]);
+    let joined = ann.event("joined");
+    let code = joined["code"].as_str().expect("a code").to_owned();
+    assert_eq!(joined["room"], code.as_str());
+    assert!(
+        joined["link"]
+            .as_str()
+            .expect("a link")
+            .ends_with(&format!("/{code}")),
+        "{joined}"
+    );
+    let mut bob = start(&["--name", "bob", &code.to_uppercase()]);
+    assert_eq!(bob.event("joined")["code"], code.as_str());
+    assert_eq!(ann.event("peer-joined")["name"], "bob");
+    let mut carol = start(&["--name", "carol", "--room", "lobby"]);
+    assert_eq!(
+        carol.event("joined")["code"],
+        Value::Null,
+        "a room with a name has none"
+    );
+}
+
+#[test]
 fn wrong_usage_is_named() {
     let too_long = "x".repeat(65);
     for (args, named) in [
@@ -500,6 +535,8 @@ fn wrong_usage_is_named() {
         (&["--room", "a", "--duration", "soon"], "--duration"),
         (&["--room", "a", "--server", "gopher://example.org"], "--server"),
         (&["--room", "a", "--camera", "film:x"], "--camera"),
+        (&["lobby"], "a code is a number and two words"),
+        (&["7-crosover-clockwork"], "crossover"),
         (&["serve", "--listen", "here"], "--listen"),
     ] {
         let ended = Program::start(args).ended();

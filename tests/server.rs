@@ -632,6 +632,32 @@ async fn another_origin_is_refused_unless_it_is_listed() {
 }
 
 #[tokio::test]
+async fn who_tries_many_rooms_is_stopped_by_address_also_behind_a_proxy() {
+    let server = Running::new();
+    let (_someone, _) = Raw::join(&server, "7-crossover-clockwork", "ann").await;
+    let from = async |forwarded: &str, room: &str| {
+        let mut request = format!("ws://{}/ws", server.addr).into_client_request().unwrap();
+        let headers = request.headers_mut();
+        headers.insert("X-Forwarded-For", forwarded.parse().unwrap());
+        let tcp = TcpStream::connect(server.addr).await.unwrap();
+        let mut raw = Raw(client_async(request, tcp).await.unwrap().0);
+        raw.send(join(room, "guesser")).await;
+        raw.read().await
+    };
+    for n in 0..100 {
+        // What the guesser wrote into the header itself stands first and counts for nothing.
+        let answer = from(&format!("198.51.100.{n}, 192.0.2.1"), &format!("{n}-apple-piano")).await;
+        assert_eq!(answer["type"], "welcome", "{answer}");
+    }
+    let stopped = from("192.0.2.1", "7-crossover-clockwork").await;
+    assert_eq!(stopped["code"], "too-many", "{stopped}");
+    let other = from("192.0.2.2", "7-crossover-clockwork").await;
+    assert_eq!(other["type"], "welcome", "{other}");
+    Raw::join(&server, "on-this-machine", "bob").await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn pages_say_how_to_join_and_run_nothing() {
     let server = Running::new();
     let host = "Host: meet.example.org:7880\r\n".to_string();

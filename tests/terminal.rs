@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::HashSet;
 
+use facetty::signal::code::Code;
 use facetty::units::Cells;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use support::terminal::Terminal;
@@ -180,6 +181,23 @@ fn without_colour_none_is_sent() {
             assert_eq!(colours, (vt100::Color::Default, vt100::Color::Default));
         }
     }
+}
+
+#[test]
+fn a_private_room_shows_its_code_and_its_link() {
+    let args = ["--camera", "none", "--mic", "none", "--speaker", "none"];
+    let mut terminal = Terminal::start(Cells::new(100, 30), &args, None);
+    let mut code = String::new();
+    terminal.until("a code", |screen| screen.contents().contains("Your code is "));
+    let text = terminal.screen().contents();
+    if let Some((_, rest)) = text.split_once("Your code is ") {
+        code.extend(rest.chars().take_while(|c| *c != '.'));
+    }
+    assert!(Code::of_room(&code).is_some(), "{code}");
+    assert!(text.contains(&format!("facetty {code} --server ")), "{text}");
+    assert!(text.contains(&format!("/{code}")), "{text}");
+    terminal.type_keys("q");
+    terminal.restored();
 }
 
 #[test]

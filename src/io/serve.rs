@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Path, State};
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use thiserror::Error;
@@ -238,7 +238,7 @@ struct Shared {
 
 /// From a socket's task to the owner of the rooms.
 enum Event {
-    Open(SocketId, Outbox),
+    Open(SocketId, Option<IpAddr>, Outbox),
     Text(SocketId, Utf8Bytes),
     Junk(SocketId, ErrorCode),
     Closed(SocketId),
@@ -271,8 +271,9 @@ async fn accept(listener: TcpListener, app: Router) {
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(serve_http(stream, app.clone()));
+                Ok((stream, from)) => {
+                    let app = app.clone().layer(Extension(From(from.ip())));
+                    connections.spawn(serve_http(stream, app));
                 }
                 Err(e) if is_of_one_connection(&e) => {}
                 Err(e) => {
@@ -322,6 +323,7 @@ async fn room(State(shared): State<Arc<Shared>>, headers: HeaderMap, Path(name):
 
 async fn websocket(
     State(shared): State<Arc<Shared>>,
+    Extension(From(from)): Extension<From>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Response {
@@ -332,6 +334,7 @@ async fn websocket(
         )
             .into_response();
     }
+    let from = client(from, &headers);
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
@@ -348,9 +351,24 @@ async fn websocket(
             let id = SocketId(shared.next_socket.fetch_add(1, Ordering::Relaxed));
             let events = shared.events.clone();
             drop(shared);
-            serve_socket(socket, id, events).await;
+            serve_socket(socket, id, from, events).await;
             drop(alive);
         })
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy)]
+struct From(IpAddr);
+
+/// Who asks: `None` for this machine itself. A proxy on this machine says for whom it asks; what
+/// came to it under that header stands before its own word.
+fn client(from: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+    if !from.to_canonical().is_loopback() {
+        return Some(from);
+    }
+    let forwarded = headers.get_all("x-forwarded-for").iter().next_back()?;
+    let last = forwarded.to_str().ok()?.rsplit(',').next()?;
+    last.trim().parse().ok()
 }
 
 /// An `Origin`, which browsers send and forge for nobody, must be the server's own or listed;
@@ -402,9 +420,9 @@ async fn run_rooms(mut rooms: Rooms, mut inbox: mpsc::Receiver<Event>) {
                 let Some(event) = event else { return };
                 let now = clock::now();
                 match event {
-                    Event::Open(socket, outbox) => {
+                    Event::Open(socket, from, outbox) => {
                         outboxes.insert(socket, outbox);
-                        rooms.handle_open(socket, now);
+                        rooms.handle_open(socket, from, now);
                     }
                     Event::Text(socket, text) => rooms.handle_message(socket, &text, now),
                     Event::Junk(socket, code) => rooms.handle_junk(socket, code, now),
@@ -442,14 +460,19 @@ async fn run_rooms(mut rooms: Rooms, mut inbox: mpsc::Receiver<Event>) {
 }
 
 /// One WebSocket, from its opening to its end.
-async fn serve_socket(mut socket: WebSocket, id: SocketId, events: mpsc::Sender<Event>) {
+async fn serve_socket(
+    mut socket: WebSocket,
+    id: SocketId,
+    from: Option<IpAddr>,
+    events: mpsc::Sender<Event>,
+) {
     let (sender, mut orders) = mpsc::channel(QUEUE);
     let queued = Arc::new(AtomicUsize::new(0));
     let outbox = Outbox {
         orders: sender,
         queued: queued.clone(),
     };
-    if events.send(Event::Open(id, outbox)).await.is_err() {
+    if events.send(Event::Open(id, from, outbox)).await.is_err() {
         return;
     }
     let ended = converse(&mut socket, id, &events, &mut orders, &queued).await;

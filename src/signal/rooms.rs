@@ -2,14 +2,17 @@
 //!
 //! Sockets are numbers that the caller gives out. Everything that happens to one is handed in by a
 //! `handle_*` method, and afterwards [`Rooms::poll_output`] is asked until it has no more. Nothing
-//! is remembered of a socket, a person or a room that is gone.
+//! is remembered of a socket, a person or a room that is gone, but for a count of the rooms that an
+//! address opened ([`Guesses`]).
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use data_encoding::BASE32_NOPAD;
 use sha2::{Digest, Sha256};
 
+use super::guesses::Guesses;
 use super::limits::{Bucket, JOIN_WITHIN, Limits};
 use super::message::{
     Body, ClientMessage, ErrorCode, IceServer, LeaveReason, MAX_MESSAGE, Member, PeerId, Refusal,
@@ -37,6 +40,7 @@ pub struct Rooms {
     ice_servers: Vec<IceServer>,
     sockets: HashMap<SocketId, Socket>,
     rooms: HashMap<String, Room>,
+    guesses: Guesses,
     /// Sockets in the order in which they opened, with the time by which each must have joined.
     joining: VecDeque<(Instant, SocketId)>,
     outputs: VecDeque<Output>,
@@ -45,6 +49,8 @@ pub struct Rooms {
 #[derive(Debug)]
 struct Socket {
     bucket: Bucket,
+    /// Where it comes from; `None`: from this machine.
+    from: Option<IpAddr>,
     place: Option<Place>,
 }
 
@@ -72,15 +78,21 @@ impl Rooms {
             ice_servers,
             sockets: HashMap::new(),
             rooms: HashMap::new(),
+            guesses: Guesses::default(),
             joining: VecDeque::new(),
             outputs: VecDeque::new(),
         }
     }
 
-    /// A socket opened.
-    pub fn handle_open(&mut self, socket: SocketId, now: Instant) {
-        let bucket = Bucket::new(self.limits.max_peers, now);
-        self.sockets.insert(socket, Socket { bucket, place: None });
+    /// A socket opened, from that address (`None`: from this machine, whose users are not held
+    /// against each other).
+    pub fn handle_open(&mut self, socket: SocketId, from: Option<IpAddr>, now: Instant) {
+        let state = Socket {
+            bucket: Bucket::new(self.limits.max_peers, now),
+            from,
+            place: None,
+        };
+        self.sockets.insert(socket, state);
         self.joining.push_back((now + JOIN_WITHIN, socket));
     }
 
@@ -95,11 +107,11 @@ impl Rooms {
                 Refusal::new(ErrorCode::TooMany, "too many messages in a short time"),
             );
         }
-        let place = state.place.clone();
+        let (place, from) = (state.place.clone(), state.from);
         match (ClientMessage::parse(text), place) {
             (Err(refusal), _) => self.refuse(socket, refusal),
             (Ok(ClientMessage::Join { room, name, key, .. }), None) => {
-                self.handle_join(socket, room, &name, &key)
+                self.handle_join(socket, from, room, (&name, &key), now)
             }
             (Ok(ClientMessage::Join { .. }), Some(_)) => {
                 self.refuse(socket, Refusal::new(ErrorCode::Malformed, "a second join"));
@@ -183,11 +195,22 @@ impl Rooms {
         self.rooms.is_empty()
     }
 
-    fn handle_join(&mut self, socket: SocketId, room: String, name: &str, key: &str) {
+    fn handle_join(
+        &mut self,
+        socket: SocketId,
+        from: Option<IpAddr>,
+        room: String,
+        (name, key): (&str, &str),
+        now: Instant,
+    ) {
         let id = identity(&room, key);
         let present = self.rooms.get(&room).map_or(&[][..], Vec::as_slice);
         let returns = present.iter().position(|o| o.member.id == id);
         if returns.is_none() {
+            if from.is_some_and(|from| !self.guesses.may_join(from, now)) {
+                let why = "too many rooms were opened from this address; try again in a minute";
+                return self.refuse(socket, Refusal::new(ErrorCode::TooMany, why));
+            }
             if present.is_empty() && self.rooms.len() >= self.limits.max_rooms {
                 return self.refuse(
                     socket,
@@ -197,6 +220,9 @@ impl Rooms {
             if present.len() >= self.limits.max_peers {
                 let why = format!("{room} is full: {} people are there", present.len());
                 return self.refuse(socket, Refusal::new(ErrorCode::RoomFull, why));
+            }
+            if let Some(from) = from.filter(|_| present.is_empty()) {
+                self.guesses.handle_opened(from, now);
             }
         }
         let member = Member {
@@ -349,7 +375,11 @@ mod tests {
         }
 
         fn open(&mut self, socket: u64) {
-            self.rooms.handle_open(SocketId(socket), self.now);
+            self.open_from(socket, None);
+        }
+
+        fn open_from(&mut self, socket: u64, from: Option<IpAddr>) {
+            self.rooms.handle_open(SocketId(socket), from, self.now);
             self.drain();
         }
 
@@ -360,7 +390,11 @@ mod tests {
         }
 
         fn join(&mut self, socket: u64, room: &str, key: u64) {
-            self.open(socket);
+            self.join_from(socket, None, room, key);
+        }
+
+        fn join_from(&mut self, socket: u64, from: Option<IpAddr>, room: &str, key: u64) {
+            self.open_from(socket, from);
             let (room, name, key) = (room.to_owned(), format!("p{key}"), format!("{key:0>32}"));
             self.say(
                 socket,
@@ -444,6 +478,32 @@ mod tests {
         assert!(bench.rooms.sockets.is_empty());
         bench.rooms.poll_timeout();
         assert!(bench.rooms.joining.is_empty());
+    }
+
+    #[test]
+    fn who_guesses_names_of_rooms_is_soon_told_nothing_more() {
+        let mut bench = Bench::new(Limits::default());
+        let [guesser, other] = [1, 2].map(|n| Some(IpAddr::from([192, 0, 2, n])));
+        bench.join_from(1, other, "7-crossover-clockwork", 1);
+        for n in 1000..1100 {
+            bench.join_from(n, guesser, &format!("room{n}"), n);
+            let heard = bench.heard(n);
+            assert!(matches!(&heard[..], [ServerMessage::Welcome { .. }]), "{heard:?}");
+        }
+        // The same answer, whether anybody is there or not.
+        for (n, room) in [(2000, "nobody-here"), (2001, "7-crossover-clockwork")] {
+            bench.join_from(n, guesser, room, n);
+            assert_eq!(bench.error(n), Some(ErrorCode::TooMany));
+        }
+        bench.heard(1);
+        bench.join_from(3000, other, "7-crossover-clockwork", 3000);
+        assert!(
+            matches!(&bench.heard(1)[..], [ServerMessage::PeerJoined(_)]),
+            "others come as before"
+        );
+        // Who was there already comes back.
+        bench.join_from(3001, guesser, "room1000", 1000);
+        assert!(matches!(&bench.heard(3001)[..], [ServerMessage::Welcome { .. }]));
     }
 
     #[test]
