@@ -104,6 +104,7 @@
 //! the `join`, any well-formed other message is `not-joined`.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -121,10 +122,10 @@ pub const MAX_SDP: usize = 32 * 1024;
 /// The most that the fields of a candidate take together, in bytes. A usual one has 100 to 200.
 pub const MAX_CANDIDATE: usize = 1024;
 
-/// A person's identity in a room, given by the server: 1 to 64 of `A-Za-z0-9_-`.
+/// A person's identity in a room, given by the server: 1 to 64 of `A-Za-z0-9_-`. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct PeerId(String);
+pub struct PeerId(Arc<str>);
 
 /// A session description as browsers write it (RTCSessionDescriptionInit).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -465,7 +466,7 @@ impl TryFrom<String> for PeerId {
         let fits = (1..=64).contains(&text.len());
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
         if fits && text.bytes().all(plain) {
-            Ok(Self(text))
+            Ok(Self(text.into()))
         } else {
             Err("not an identity")
         }
@@ -474,7 +475,7 @@ impl TryFrom<String> for PeerId {
 
 impl From<PeerId> for String {
     fn from(id: PeerId) -> String {
-        id.0
+        id.as_str().to_owned()
     }
 }
 
