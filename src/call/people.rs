@@ -1,11 +1,32 @@
 //! Somebody in the room: their peer and what is known of them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::peer::Peer;
-use super::{ABSENT_AFTER, CONNECT_TIMEOUT, GONE_AFTER, UNSTABLE_AFTER, VIEWPORT_PATIENCE};
+use super::{ABSENT_AFTER, CONNECT_TIMEOUT, GONE_AFTER, UNSTABLE_AFTER};
 use crate::text::SafeText;
 use crate::units::{Bitrate, Size};
+
+/// Until a viewport comes (a browser without the channel never sends one) so much is sent.
+const DEFAULT_VIEWPORT: (Size, u32) = (Size::new(320, 180), 30);
+
+/// How long the sender waits for the viewport before it sends [`DEFAULT_VIEWPORT`].
+const VIEWPORT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A clock of somebody's that ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alarm {
+    /// No path was found in time.
+    NoPath,
+    /// They did not say what they can show; [`DEFAULT_VIEWPORT`] is assumed.
+    NoViewport,
+    /// Nothing has come for a while.
+    Unstable,
+    /// Something comes again.
+    Restored,
+    /// Nothing has come for so long that they must have left.
+    Gone,
+}
 
 /// Where somebody stands with the meeting point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +46,6 @@ pub(super) struct Someone {
     pub(super) said_bye: bool,
     /// What they can show, and at what rate.
     pub(super) viewport: Option<(Size, u32)>,
-    /// The wait for a viewport is over.
-    pub(super) impatient: bool,
     pub(super) estimate: Option<Bitrate>,
     desired: Bitrate,
 }
@@ -43,7 +62,6 @@ impl Someone {
             failed: false,
             said_bye: false,
             viewport: None,
-            impatient: false,
             estimate: None,
             desired: Bitrate::default(),
         }
@@ -52,20 +70,53 @@ impl Someone {
     /// When the peer or one of the clocks is due.
     pub(super) fn poll_timeout(&self) -> Instant {
         let clock = match self.connected {
-            None if self.failed => None,
-            None => Some(self.since + CONNECT_TIMEOUT),
-            Some(at) if self.viewport.is_none() && !self.impatient => Some(at + VIEWPORT_PATIENCE),
-            Some(_) => {
-                let limit = match (self.unstable, self.presence) {
-                    (false, _) => UNSTABLE_AFTER,
-                    (true, Presence::Lost) => ABSENT_AFTER,
-                    (true, Presence::Here) => GONE_AFTER,
+            None => (!self.failed).then(|| self.since + CONNECT_TIMEOUT),
+            Some(at) => {
+                let patience = if self.unstable {
+                    self.patience()
+                } else {
+                    UNSTABLE_AFTER
                 };
-                Some(self.peer.last_heard() + limit)
+                let silent = self.peer.last_heard() + patience;
+                let viewport = self.viewport.is_none().then(|| at + VIEWPORT_PATIENCE);
+                Some(viewport.map_or(silent, |due| due.min(silent)))
             }
         };
         let peer = self.peer.poll_timeout();
         clock.map_or(peer, |at| at.min(peer))
+    }
+
+    /// Looks at the clocks. Each tells once that it ran out.
+    pub(super) fn look(&mut self, now: Instant) -> Option<Alarm> {
+        let Some(connected) = self.connected else {
+            let late = !self.failed && now >= self.since + CONNECT_TIMEOUT;
+            self.failed |= late;
+            return late.then_some(Alarm::NoPath);
+        };
+        let silence = now.saturating_duration_since(self.peer.last_heard());
+        if silence >= self.patience() {
+            return Some(Alarm::Gone);
+        }
+        if self.viewport.is_none() && now >= connected + VIEWPORT_PATIENCE {
+            self.viewport = Some(DEFAULT_VIEWPORT);
+            return Some(Alarm::NoViewport);
+        }
+        let unstable = silence >= UNSTABLE_AFTER;
+        let changed = unstable != self.unstable;
+        self.unstable = unstable;
+        changed.then_some(if unstable {
+            Alarm::Unstable
+        } else {
+            Alarm::Restored
+        })
+    }
+
+    /// The silence after which they are taken to have left.
+    fn patience(&self) -> Duration {
+        match self.presence {
+            Presence::Here => GONE_AFTER,
+            Presence::Lost => ABSENT_AFTER,
+        }
     }
 
     /// Says to the bandwidth estimate what would be used, where that changed.

@@ -481,7 +481,7 @@ impl Driver {
                 self.switched(now);
             }
             Want::Viewport(peer, size) => self.call.set_viewport(&peer, size, now),
-            Want::Fps(fps) => self.call.set_fps(fps),
+            Want::Fps(fps) => self.call.set_wanted_fps(fps),
             Want::Source(on) => self.source.set_on(on),
             Want::Voice(on) => {
                 self.sound.send(SoundCommand::Mic(on));

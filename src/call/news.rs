@@ -1,0 +1,167 @@
+//! What happened at one person's peer, and what the call makes of it.
+
+use std::time::Instant;
+
+use super::control::{self, Control};
+use super::people::{Alarm, Presence};
+use super::{Call, Event, Output, PathState};
+use crate::signal::message::PeerId;
+use crate::units::{Bitrate, Size};
+
+/// Something happened that changes the call.
+#[derive(Debug)]
+pub(super) enum News {
+    Connected,
+    Disconnected,
+    ChannelOpen,
+    Control(Control),
+    KeyframeWanted,
+    Estimate(Bitrate),
+    Alarm(Alarm),
+}
+
+impl Call {
+    pub(super) fn handle_news(&mut self, id: &PeerId, news: News, now: Instant) {
+        match news {
+            News::Connected => self.handle_connected(id, now),
+            News::Disconnected => self.handle_disconnected(id, now),
+            News::ChannelOpen => self.handle_channel(id, now),
+            News::Control(message) => self.handle_control(id, message, now),
+            News::KeyframeWanted => self.handle_keyframe_wanted(id, now),
+            News::Estimate(estimate) => {
+                if let Some(someone) = self.people.get_mut(id) {
+                    someone.estimate = Some(estimate);
+                }
+                self.assign(now);
+            }
+            News::Alarm(alarm) => self.handle_alarm(id, alarm, now),
+        }
+    }
+
+    fn handle_connected(&mut self, id: &PeerId, now: Instant) {
+        let Some(someone) = self.people.get_mut(id) else {
+            return;
+        };
+        someone.connected = Some(now);
+        someone.failed = false;
+        let (local, remote) = someone.peer.path_kinds();
+        let agreed = someone.peer.agreed();
+        let after = now.saturating_duration_since(someone.since);
+        self.out.push_back(Output::Event(Event::Connected {
+            peer: id.clone(),
+            after,
+            local,
+            remote,
+            agreed,
+        }));
+        self.check_agreement(id);
+        self.assign(now);
+    }
+
+    fn handle_disconnected(&mut self, id: &PeerId, now: Instant) {
+        let Some(someone) = self.people.get_mut(id) else {
+            return;
+        };
+        if someone.said_bye || (someone.presence == Presence::Lost && !someone.peer.is_alive()) {
+            self.part(id, "left", now);
+        }
+    }
+
+    fn handle_channel(&mut self, id: &PeerId, now: Instant) {
+        let hello = Control::Hello {
+            name: self.config.name.clone(),
+            version: control::VERSION,
+        };
+        let mute = self.mute_message();
+        let viewport = self
+            .viewports
+            .get(id)
+            .map(|(size, fps)| Control::viewport(*size, *fps));
+        self.with(id, now, |someone| {
+            // The viewport first: it is what the other side waits for.
+            for message in viewport.iter().chain([&hello, &mute]) {
+                someone.peer.send_control(message, now);
+            }
+        });
+    }
+
+    fn handle_control(&mut self, id: &PeerId, message: Control, now: Instant) {
+        let Some(someone) = self.people.get_mut(id) else {
+            return;
+        };
+        match message {
+            Control::Hello { name, .. } => {
+                if someone.name != name {
+                    someone.name = name.clone();
+                    self.out.push_back(Output::Event(Event::Renamed {
+                        peer: id.clone(),
+                        name,
+                    }));
+                }
+            }
+            Control::Viewport { width, height, fps } => {
+                someone.viewport = Some((Size::new(width, height), fps));
+                self.assign(now);
+            }
+            Control::Mute { mic, camera } => {
+                someone.peer.picture_pauses();
+                self.out.push_back(Output::Event(Event::Mute {
+                    peer: id.clone(),
+                    mic,
+                    camera,
+                }));
+            }
+            Control::Bye => {
+                someone.said_bye = true;
+                self.part(id, "left", now);
+            }
+        }
+    }
+
+    fn handle_keyframe_wanted(&mut self, id: &PeerId, now: Instant) {
+        let target = self.targets.target_of(id).map(|target| target.id);
+        if target.is_some_and(|target| self.targets.request_keyframe(target, now)) {
+            self.announce_targets();
+        }
+    }
+
+    fn handle_alarm(&mut self, id: &PeerId, alarm: Alarm, now: Instant) {
+        let Some(someone) = self.people.get(id) else {
+            return;
+        };
+        match alarm {
+            Alarm::Gone => self.part(id, "lost", now),
+            Alarm::NoViewport => self.assign(now),
+            Alarm::NoPath => self.path(id, PathState::Failed, someone.why_no_path()),
+            Alarm::Unstable => {
+                let since = someone.peer.last_heard();
+                let why = "nothing has come for two seconds".to_owned();
+                self.path(id, PathState::Unstable { since }, why);
+            }
+            Alarm::Restored => self.path(id, PathState::Restored, "packets come again".to_owned()),
+        }
+    }
+
+    fn path(&mut self, id: &PeerId, state: PathState, why: String) {
+        self.out.push_back(Output::Event(Event::Path {
+            peer: id.clone(),
+            state,
+            why,
+        }));
+    }
+
+    fn check_agreement(&mut self, id: &PeerId) {
+        let Some(someone) = self.people.get(id).filter(|s| s.peer.is_described()) else {
+            return;
+        };
+        if someone.peer.agreed().video.is_none() {
+            let ours: Vec<_> = self.config.codecs.iter().map(ToString::to_string).collect();
+            let message = format!(
+                "no common video codec: {} takes none of {}; leave --codec at auto on both sides",
+                someone.name,
+                ours.join(", ")
+            );
+            self.fail(id, "no-common-codec", message);
+        }
+    }
+}

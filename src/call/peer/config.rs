@@ -1,0 +1,51 @@
+//! How str0m is set up.
+
+use std::time::Duration;
+
+use str0m::RtcConfig;
+use str0m::format::{Codec, FormatParams};
+use str0m::media::Frequency;
+
+use crate::media::video::VideoCodec;
+
+/// Where the bandwidth estimate begins: enough for a terminal's picture, little enough for a weak line.
+const FIRST_ESTIMATE: str0m::bwe::Bitrate = str0m::bwe::Bitrate::kbps(300);
+
+/// A connection that can send and receive `codecs` and Opus.
+pub(super) fn config(codecs: &[VideoCodec]) -> RtcConfig {
+    let mut config = RtcConfig::new()
+        .clear_codecs()
+        .enable_opus(true, false)
+        .enable_bwe(Some(FIRST_ESTIMATE))
+        .set_reordering_size_audio(0)
+        .set_stats_interval(Some(Duration::from_secs(1)));
+    for codec in codecs {
+        let (pt, rtx, format) = match codec {
+            VideoCodec::Vp9 => (
+                98,
+                99,
+                FormatParams {
+                    profile_id: Some(0),
+                    ..FormatParams::default()
+                },
+            ),
+            VideoCodec::Vp8 => (96, 97, FormatParams::default()),
+        };
+        config.codec_config().add_config(
+            pt.into(),
+            Some(rtx.into()),
+            to_str0m(*codec),
+            Frequency::NINETY_KHZ,
+            None,
+            format,
+        );
+    }
+    config
+}
+
+pub(super) fn to_str0m(codec: VideoCodec) -> Codec {
+    match codec {
+        VideoCodec::Vp9 => Codec::Vp9,
+        VideoCodec::Vp8 => Codec::Vp8,
+    }
+}

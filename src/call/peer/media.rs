@@ -1,0 +1,175 @@
+//! The media of a peer: pictures and voice out and in, and the requests for key frames.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use str0m::format::Codec;
+use str0m::media::{Frequency, KeyframeRequestKind, MediaData, MediaTime, Mid};
+use str0m::rtp::Ssrc;
+
+use super::{Peer, PeerOutput};
+use crate::media::jitter::VoicePacket;
+use crate::media::video::VideoCodec;
+
+/// Key frames are asked for at most so often.
+pub(super) const PLI_INTERVAL: Duration = Duration::from_millis(300);
+
+/// How long and how many sent packets are kept to be sent again. The share of repeated packets is not
+/// capped: str0m's 15 % freezes the picture at 10 % loss, and the bandwidth estimate bounds it anyway.
+const RESEND_PACKETS: usize = 1024;
+const RESEND_AGE: Duration = Duration::from_secs(3);
+
+/// The stream of pictures out: str0m fills up with padding whatever could carry some, to 50 kbit/s and
+/// in tiny packets. So it is given the stream with the first picture, and who has no camera sends none.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum VideoStream {
+    /// Nothing is negotiated.
+    Unknown,
+    /// Taken back from str0m until there is a picture: its SSRC, and that of its retransmissions.
+    Held(Ssrc, Option<Ssrc>),
+    /// Pictures flow.
+    Open,
+}
+
+/// An encoded picture that arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VideoFrame {
+    /// Its codec.
+    pub codec: VideoCodec,
+    /// The codec's bytes.
+    pub data: Arc<[u8]>,
+    /// It needs no picture before it.
+    pub keyframe: bool,
+    /// RTP time, 90 kHz, extended.
+    pub time: u64,
+}
+
+impl Peer {
+    /// Sends an encoded picture; `time` since the call's start.
+    pub(in crate::call) fn send_video(&mut self, data: &Arc<[u8]>, time: Duration, now: Instant) {
+        let (Some(mid), Some(pt), true) = (self.video, self.video_pt, self.connected) else {
+            return;
+        };
+        self.open_video(mid);
+        let Some(writer) = self.rtc.writer(mid) else {
+            return;
+        };
+        let time = MediaTime::new((time.as_nanos() * 9 / 100_000) as u64, Frequency::NINETY_KHZ);
+        match writer.write(pt, now, time, Arc::clone(data)) {
+            Ok(()) => self.meter.sent_picture(),
+            Err(error) => tracing::debug!(%error, "a picture was not sent"),
+        }
+        self.drain(now);
+    }
+
+    /// Takes the stream of pictures back from str0m until the first one.
+    pub(super) fn hold_video(&mut self) {
+        let Some(mid) = self.video else {
+            return;
+        };
+        if !matches!(self.video_stream, VideoStream::Unknown) {
+            return;
+        }
+        let mut api = self.rtc.direct_api();
+        let Some(stream) = api.stream_tx_by_mid(mid, None) else {
+            return;
+        };
+        let (ssrc, rtx) = (stream.ssrc(), stream.rtx());
+        api.remove_stream_tx(ssrc);
+        self.video_stream = VideoStream::Held(ssrc, rtx);
+    }
+
+    fn open_video(&mut self, mid: Mid) {
+        if let VideoStream::Held(ssrc, rtx) = self.video_stream {
+            let mut api = self.rtc.direct_api();
+            let stream = api.declare_stream_tx(ssrc, rtx, mid, None);
+            stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, None);
+            self.video_stream = VideoStream::Open;
+        }
+    }
+
+    /// Sends an Opus packet; `time` in samples at 48 kHz.
+    pub(in crate::call) fn send_voice(&mut self, data: &Arc<[u8]>, time: u64, now: Instant) {
+        let (Some(mid), Some(pt), true) = (self.audio, self.audio_pt, self.connected) else {
+            return;
+        };
+        let Some(writer) = self.rtc.writer(mid) else {
+            return;
+        };
+        let time = MediaTime::new(time, Frequency::FORTY_EIGHT_KHZ);
+        if let Err(error) = writer.write(pt, now, time, Arc::clone(data)) {
+            tracing::debug!(%error, "a voice packet was not sent");
+        }
+        self.drain(now);
+    }
+
+    /// The decoder lost its way: the sender is asked for a key frame, at most once in 300 ms, and what
+    /// comes before it is not handed on.
+    pub(in crate::call) fn want_keyframe(&mut self, now: Instant) {
+        self.needs_keyframe = true;
+        self.pli_wanted = true;
+        if self.last_pli.is_none_or(|last| now >= last + PLI_INTERVAL) {
+            self.request_keyframe(now);
+        }
+    }
+
+    pub(super) fn request_keyframe(&mut self, now: Instant) {
+        self.last_pli = Some(now);
+        self.pli_wanted = self.needs_keyframe;
+        let Some(mut writer) = self.video.and_then(|mid| self.rtc.writer(mid)) else {
+            return;
+        };
+        if writer.is_request_keyframe_possible(KeyframeRequestKind::Pli)
+            && let Err(error) = writer.request_keyframe(None, KeyframeRequestKind::Pli)
+        {
+            tracing::debug!(%error, "no key frame could be asked for");
+        }
+        self.drain(now);
+    }
+
+    pub(super) fn handle_media(&mut self, media: MediaData, now: Instant) {
+        let codec = match media.params.spec().codec {
+            Codec::Opus => {
+                let (seq, time) = (**media.seq_range.start(), media.time.numer());
+                let packet = VoicePacket {
+                    seq,
+                    time,
+                    data: media.data,
+                    arrived: media.network_time,
+                };
+                self.out.push_back(PeerOutput::Voice(packet));
+                return;
+            }
+            Codec::Vp8 => VideoCodec::Vp8,
+            Codec::Vp9 => VideoCodec::Vp9,
+            _ => return,
+        };
+        let keyframe = media.is_keyframe();
+        self.meter.received_picture(keyframe, now);
+        if keyframe {
+            (self.needs_keyframe, self.pli_wanted) = (false, false);
+        } else if !media.contiguous {
+            self.want_keyframe_from_event();
+        }
+        if self.needs_keyframe {
+            return;
+        }
+        let frame = VideoFrame {
+            codec,
+            data: media.data,
+            keyframe,
+            time: media.time.numer(),
+        };
+        self.out.push_back(PeerOutput::Video(frame));
+    }
+
+    /// Inside a drain nothing is written: the request goes out with the next timeout.
+    fn want_keyframe_from_event(&mut self) {
+        self.needs_keyframe = true;
+        self.pli_wanted = true;
+        if self.last_pli.is_none() {
+            // Due at once: `poll_timeout` looks back from here.
+            self.last_pli = Some(self.timeout.checked_sub(PLI_INTERVAL).unwrap_or(self.timeout));
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! One other person: a str0m [`Rtc`], its negotiation, its media, its data channel.
+//!
+//! str0m's rule is kept here: every mutation is followed by a drain of `poll_output` to its `Timeout`
+//! before the next one. What comes out is queued as [`PeerOutput`].
+
+mod config;
+mod media;
+mod negotiation;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use str0m::bwe::BweKind;
+use str0m::change::SdpPendingOffer;
+use str0m::channel::ChannelId;
+use str0m::media::{Mid, Pt};
+use str0m::net::Transmit;
+use str0m::{Candidate as IceCandidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc};
+
+use self::media::{PLI_INTERVAL, VideoStream};
+use super::control::{self, Control};
+use super::figures::{Figures, Meter};
+use super::news::News;
+use crate::media::jitter::VoicePacket;
+use crate::media::video::VideoCodec;
+use crate::signal::message::Body;
+use crate::units::Bitrate;
+
+pub use self::media::VideoFrame;
+pub use self::negotiation::{Agreed, NegotiationError};
+
+/// A drain that finds work due at once more often than this gives the loop back to the others.
+const MAX_IMMEDIATE: usize = 64;
+
+/// What a peer gives out.
+#[derive(Debug)]
+pub(super) enum PeerOutput {
+    Transmit(Transmit),
+    Signal(Body),
+    News(News),
+    Video(VideoFrame),
+    Voice(VoicePacket),
+    Figures(Box<Figures>),
+}
+
+pub(super) struct Peer {
+    rtc: Rtc,
+    codecs: Vec<VideoCodec>,
+    pending: Option<SdpPendingOffer>,
+    described: bool,
+    remote_session: Option<String>,
+    early: Vec<IceCandidate>,
+    remote_candidates: Vec<IceCandidate>,
+    audio: Option<Mid>,
+    video: Option<Mid>,
+    channel: Option<ChannelId>,
+    agreed: Agreed,
+    audio_pt: Option<Pt>,
+    video_pt: Option<Pt>,
+    video_stream: VideoStream,
+    connected: bool,
+    path: Option<(SocketAddr, SocketAddr)>,
+    timeout: Instant,
+    last_pli: Option<Instant>,
+    pli_wanted: bool,
+    needs_keyframe: bool,
+    meter: Meter,
+    out: VecDeque<PeerOutput>,
+}
+
+impl Peer {
+    /// A peer with these local host addresses, able to send and receive `codecs`, best first.
+    pub(super) fn new(codecs: &[VideoCodec], addresses: &[SocketAddr], now: Instant) -> Self {
+        let mut peer = Self {
+            rtc: config::config(codecs).build(now),
+            codecs: codecs.to_vec(),
+            pending: None,
+            described: false,
+            remote_session: None,
+            early: Vec::new(),
+            remote_candidates: Vec::new(),
+            audio: None,
+            video: None,
+            channel: None,
+            agreed: Agreed::default(),
+            audio_pt: None,
+            video_pt: None,
+            video_stream: VideoStream::Unknown,
+            connected: false,
+            path: None,
+            timeout: now,
+            last_pli: None,
+            pli_wanted: false,
+            needs_keyframe: false,
+            meter: Meter::new(now),
+            out: VecDeque::new(),
+        };
+        for address in addresses {
+            if let Ok(candidate) = IceCandidate::host(*address, "udp") {
+                peer.rtc.add_local_candidate(candidate);
+            }
+        }
+        peer.drain(now);
+        peer
+    }
+
+    /// The packet is for this peer.
+    pub(super) fn accepts(&self, packet: &Input<'_>) -> bool {
+        self.rtc.accepts(packet)
+    }
+
+    /// Takes a packet of so many bytes. What is malformed or forged is dropped by str0m.
+    pub(super) fn handle_packet(&mut self, packet: Input<'_>, bytes: usize, now: Instant) {
+        self.meter.received(bytes, now);
+        if let Err(error) = self.rtc.handle_input(packet) {
+            tracing::debug!(%error, "a packet was refused");
+        }
+        self.drain(now);
+    }
+
+    /// When [`Peer::handle_timeout`] is due.
+    pub(super) fn poll_timeout(&self) -> Instant {
+        match self.last_pli {
+            Some(last) if self.pli_wanted => self.timeout.min(last + PLI_INTERVAL),
+            _ => self.timeout,
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        if self.pli_wanted && self.last_pli.is_none_or(|last| now >= last + PLI_INTERVAL) {
+            self.request_keyframe(now);
+        }
+        if now >= self.timeout {
+            if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
+                tracing::debug!(%error, "a timeout failed");
+            }
+            self.drain(now);
+        }
+    }
+
+    /// The next thing to come out.
+    pub(super) fn poll_output(&mut self) -> Option<PeerOutput> {
+        self.out.pop_front()
+    }
+
+    /// They switched their camera: the gap that follows is no freeze.
+    pub(super) fn picture_pauses(&mut self) {
+        self.meter.picture_pauses();
+    }
+
+    /// What is sent to them.
+    pub(super) fn agreed(&self) -> Agreed {
+        self.agreed
+    }
+
+    /// str0m goes on with it.
+    pub(super) fn is_alive(&self) -> bool {
+        self.rtc.is_alive()
+    }
+
+    /// ICE and DTLS are up.
+    pub(super) fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// When something last came from them.
+    pub(super) fn last_heard(&self) -> Instant {
+        self.meter.last_heard()
+    }
+
+    /// The kinds of the two ends of the path: `host`, `srflx`, `prflx`, `relay`.
+    pub(super) fn path_kinds(&self) -> (&'static str, &'static str) {
+        let remote = self
+            .path
+            .and_then(|(_, to)| self.remote_candidates.iter().find(|c| c.addr() == to));
+        let kind = remote.map_or("prflx", |candidate| match candidate.kind() {
+            str0m::CandidateKind::Host => "host",
+            str0m::CandidateKind::PeerReflexive => "prflx",
+            str0m::CandidateKind::ServerReflexive => "srflx",
+            str0m::CandidateKind::Relayed => "relay",
+        });
+        ("host", kind)
+    }
+
+    /// Sends a message on the data channel, if it is open.
+    pub(super) fn send_control(&mut self, message: &Control, now: Instant) {
+        let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) else {
+            return;
+        };
+        if let Err(error) = channel.write(false, &message.to_bytes()) {
+            tracing::debug!(%error, "a control message was not sent");
+        }
+        self.drain(now);
+    }
+
+    /// Says what the sender would like to use, so that the line is probed for it.
+    pub(super) fn set_desired_bitrate(&mut self, bitrate: Bitrate, now: Instant) {
+        let desired = str0m::bwe::Bitrate::from(bitrate.0);
+        self.rtc.bwe().set_bitrate(str0m::bwe::Bitrate::ZERO, desired);
+        self.drain(now);
+    }
+
+    /// Everything out, to str0m's `Timeout`; a timeout that is due is given back at once.
+    fn drain(&mut self, now: Instant) {
+        for _ in 0..MAX_IMMEDIATE {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) => {
+                    self.timeout = at;
+                    if at > now || !self.rtc.is_alive() {
+                        return;
+                    }
+                    if self.rtc.handle_input(Input::Timeout(now)).is_err() {
+                        return;
+                    }
+                }
+                Ok(Output::Transmit(transmit)) => {
+                    self.meter.sent(transmit.contents.len());
+                    if transmit.contents.first().is_some_and(|byte| *byte >= 20) {
+                        self.path = Some((transmit.source, transmit.destination));
+                    }
+                    self.out.push_back(PeerOutput::Transmit(transmit));
+                }
+                Ok(Output::Event(event)) => self.handle_event(event, now),
+                Err(error) => {
+                    tracing::debug!(%error, "the connection ended");
+                    self.out.push_back(PeerOutput::News(News::Disconnected));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: RtcEvent, now: Instant) {
+        match event {
+            RtcEvent::Connected => {
+                self.connected = true;
+                self.agree();
+                self.out.push_back(PeerOutput::News(News::Connected));
+            }
+            RtcEvent::IceConnectionStateChange(IceConnectionState::Disconnected) | RtcEvent::Closed => {
+                self.out.push_back(PeerOutput::News(News::Disconnected));
+            }
+            RtcEvent::MediaAdded(_) => self.agree(),
+            RtcEvent::MediaData(media) => self.handle_media(media, now),
+            RtcEvent::ChannelOpen(id, label) if label == control::LABEL => {
+                self.channel = Some(id);
+                self.out.push_back(PeerOutput::News(News::ChannelOpen));
+            }
+            RtcEvent::ChannelData(data) if Some(data.id) == self.channel => {
+                if let Some(message) = Control::parse(&data.data) {
+                    self.out.push_back(PeerOutput::News(News::Control(message)));
+                }
+            }
+            RtcEvent::ChannelClose(id) if Some(id) == self.channel => self.channel = None,
+            RtcEvent::KeyframeRequest(_) => self.out.push_back(PeerOutput::News(News::KeyframeWanted)),
+            RtcEvent::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
+                let estimate = Bitrate(estimate.as_u64());
+                self.meter.set_estimate(estimate);
+                self.out.push_back(PeerOutput::News(News::Estimate(estimate)));
+            }
+            RtcEvent::PeerStats(stats) => {
+                let figures = self.meter.figures(&stats, now);
+                self.out.push_back(PeerOutput::Figures(Box::new(figures)));
+            }
+            RtcEvent::MediaEgressStats(stats) => self.meter.set_egress(stats.loss, stats.rtt),
+            RtcEvent::MediaIngressStats(stats) => self.meter.set_ingress(stats.loss),
+            _ => {}
+        }
+    }
+}
