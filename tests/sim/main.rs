@@ -210,6 +210,38 @@ fn a_viewport_is_followed_and_never_exceeded() {
 }
 
 #[test]
+fn a_wish_for_fewer_pictures_slows_the_other_side_alone() {
+    let mut world = World::new(clean(), 11);
+    world.meet();
+    world.run(2 * SECOND);
+    let (bob, now) = (world.b.id.clone(), world.now);
+    world.a.call.set_wanted_fps(5);
+    world.a.call.set_viewport(&bob, Size::new(100, 56), now);
+    world.run(SECOND);
+    assert_eq!(world.b.encoded_fps(), [5]);
+    assert_eq!(world.a.encoded_fps(), [30]);
+}
+
+#[test]
+fn who_has_no_camera_pays_for_the_voice_alone_until_there_is_one() {
+    let mut world = World::new(clean(), 12);
+    world.meet();
+    let now = world.now;
+    world.a.call.set_source(None, now);
+    world.run(3 * SECOND);
+    let before = world.a.bytes_out;
+    world.run(4 * SECOND);
+    let kbps = (world.a.bytes_out - before) as f64 * 8.0 / 4.0 / 1000.0;
+    assert!(world.b.heard > 300, "{} voice packets", world.b.heard);
+    assert!(world.b.seen.is_empty());
+    assert!(kbps < 60.0, "{kbps} kbit/s for a voice");
+    let now = world.now;
+    world.a.call.set_source(Some(world::CAMERA), now);
+    world.run(SECOND);
+    assert!(world.b.seen.len() > 20, "{} pictures", world.b.seen.len());
+}
+
+#[test]
 fn no_common_codec_is_said() {
     let mut world = World::with_codecs(clean(), 8, &[VideoCodec::Vp9], &[VideoCodec::Vp8]);
     world.meet();

@@ -94,6 +94,11 @@ impl Side {
             .map(|(at, _)| *at)
     }
 
+    /// The rate of each running encoder.
+    pub fn encoded_fps(&self) -> Vec<u32> {
+        self.encoders.values().map(|(target, ..)| target.fps).collect()
+    }
+
     fn new(id: &str, address: &str, config: NetemConfig, codecs: &[VideoCodec], now: Instant) -> Self {
         let address: SocketAddr = address.parse().expect("an address");
         let call = Call::new(
