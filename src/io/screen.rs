@@ -29,8 +29,7 @@ use crate::picture::ColorDepth;
 use crate::signal::message::PeerId;
 use crate::ui::State;
 
-/// The least time between two pictures of the own camera: it is small, and whoever sees it knows
-/// what it shows.
+/// The own picture is drawn with whatever else is; alone only where nothing was drawn for so long.
 const OWN_INTERVAL: Duration = Duration::from_millis(66);
 
 /// How the screen is drawn.
@@ -210,7 +209,7 @@ struct ScreenThread<'a> {
     sink: Sink,
     composer: Composer,
     watched: Arc<Watched>,
-    /// A picture of the own camera waits until then.
+    /// A picture of the own camera waits for company until then.
     own_due: Instant,
     out: Vec<u8>,
 }
@@ -233,14 +232,14 @@ impl<'a> ScreenThread<'a> {
             let mut has_news = self.take_news();
             own_waits = self.shared.own.take().or(own_waits);
             let now = now();
-            if now >= self.own_due
+            if (has_news || now >= self.own_due)
                 && let Some(picture) = own_waits.take()
             {
                 self.composer.own(picture);
-                self.own_due = now + OWN_INTERVAL;
                 has_news = true;
             }
             if has_news {
+                self.own_due = now + OWN_INTERVAL;
                 // What came while this was written is taken at once: a waiting unpark ends `park`.
                 self.draw()?;
             } else if own_waits.is_some() {
