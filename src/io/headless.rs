@@ -126,8 +126,13 @@ impl Drop for Events {
     }
 }
 
-/// Reads commands from standard input on a thread of its own, until its end.
+/// Reads commands from standard input on a thread of its own, until its end; not from a terminal in
+/// whose background this runs (`facetty --headless … &`), which would stop the process.
 pub fn read_commands(lines: mpsc::Sender<Line>) {
+    if is_in_background(std::io::stdin()) {
+        tracing::debug!("in the background of a terminal: no commands are read from it");
+        return;
+    }
     let spawned = std::thread::Builder::new()
         .name("commands".into())
         .spawn(move || {
@@ -147,6 +152,18 @@ pub fn read_commands(lines: mpsc::Sender<Line>) {
             }
         });
     spawned.expect("the system starts a thread");
+}
+
+/// Whether `input` is a terminal that belongs to other processes for now.
+#[cfg(unix)]
+fn is_in_background(input: impl std::os::fd::AsFd) -> bool {
+    // Of another session's terminal the system does not say, and does not stop its readers either.
+    rustix::termios::tcgetpgrp(input).is_ok_and(|foreground| foreground != rustix::process::getpgrp())
+}
+
+#[cfg(not(unix))]
+fn is_in_background(_: std::io::Stdin) -> bool {
+    false
 }
 
 fn parse(line: &[u8]) -> Line {
