@@ -166,6 +166,37 @@ fn a_closed_terminal_ends_the_program() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_terminal_that_closes_without_a_signal_ends_the_program() {
+    // In a session of its own nothing tells it but the terminal itself; and nobody types.
+    let script = "trap '' HUP; exec setsid --wait \"$0\" \"$@\"";
+    let mut terminal = Terminal::start_shell(USUAL, script, DEMO);
+    terminal.until("the far picture", |screen| has_picture(screen, USUAL));
+    let status = terminal.closed();
+    assert!(status.success(), "{status:?}");
+}
+
+#[test]
+fn in_a_terminals_background_it_reads_no_commands_and_goes_on() {
+    let args = [
+        "demo",
+        "--headless",
+        "--duration",
+        "1",
+        "--camera",
+        "none",
+        "--mic",
+        "none",
+    ];
+    let args = [&args[..], &["--speaker", "none"]].concat();
+    let script = "set -m; \"$0\" \"$@\" & wait $!; echo status $?";
+    let (status, parser) = Terminal::start_shell(Cells::new(200, 50), script, &args).ended();
+    let text = parser.screen().contents();
+    assert!(status.success() && text.contains("\"event\":\"ended\""), "{text}");
+    assert!(text.contains("status 0"), "{text}");
+}
+
+#[test]
 fn without_colour_none_is_sent() {
     let mut terminal = Terminal::start_with(USUAL, DEMO, None, &[("NO_COLOR", "1")]);
     let shades = |screen: &vt100::Screen| {

@@ -37,6 +37,9 @@ pub struct Terminal {
     modes: String,
 }
 
+/// The program.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_facetty");
+
 impl Terminal {
     /// Starts the program with these arguments in a true-colour terminal of `size`; its standard
     /// input is the terminal, or `stdin` (a FIFO is opened once somebody writes to it).
@@ -51,20 +54,29 @@ impl Terminal {
         stdin: Option<&Path>,
         env: &[(&str, &str)],
     ) -> Self {
-        let pair = native_pty_system()
-            .openpty(pty_size(size))
-            .expect("there are pseudo-terminals");
-        let program = env!("CARGO_BIN_EXE_facetty");
         let mut command = match stdin {
-            None => CommandBuilder::new(program),
+            None => CommandBuilder::new(PROGRAM),
             Some(path) => {
-                let mut shell = CommandBuilder::new("sh");
-                shell.args(["-c", "exec \"$0\" \"$@\" <\"$STDIN\"", program]);
+                let mut shell = shell("exec \"$0\" \"$@\" <\"$STDIN\"");
                 shell.env("STDIN", path);
                 shell
             }
         };
         command.args(args.iter().map(AsRef::as_ref));
+        Self::spawn(size, command, env)
+    }
+
+    /// Starts a shell with this script, in which `"$0" "$@"` is the program with these arguments.
+    pub fn start_shell<S: AsRef<str>>(size: Cells, script: &str, args: &[S]) -> Self {
+        let mut command = shell(script);
+        command.args(args.iter().map(AsRef::as_ref));
+        Self::spawn(size, command, &[])
+    }
+
+    fn spawn(size: Cells, mut command: CommandBuilder, env: &[(&str, &str)]) -> Self {
+        let pair = native_pty_system()
+            .openpty(pty_size(size))
+            .expect("there are pseudo-terminals");
         for name in ["FACETTY_SERVER", "NO_COLOR", "TMUX", "STY"] {
             command.env_remove(name);
         }
@@ -237,14 +249,7 @@ impl Terminal {
     /// Reads to the end of the program and checks that its terminal is as it was found. Returns how
     /// it ended and what can be read then.
     pub fn restored(mut self) -> (ExitStatus, String) {
-        let until = clock::now() + DEADLINE;
-        while self.frame(until).is_some() {}
-        assert!(
-            clock::now() < until,
-            "does not end; the screen is\n{}",
-            self.parser.screen().contents()
-        );
-        let status = self.child.wait().expect("a child can be waited for");
+        let status = self.read_to_end();
         let master = self.master.as_ref().expect("the terminal is open");
         assert_eq!(modes(&**master), self.modes, "the modes of the line discipline");
         let screen = self.parser.screen();
@@ -281,6 +286,12 @@ impl Terminal {
 
     /// Reads to the end of the program.
     pub fn ended(mut self) -> (ExitStatus, vt100::Parser) {
+        let status = self.read_to_end();
+        let parser = std::mem::replace(&mut self.parser, vt100::Parser::new(1, 1, 0));
+        (status, parser)
+    }
+
+    fn read_to_end(&mut self) -> ExitStatus {
         let until = clock::now() + DEADLINE;
         while self.frame(until).is_some() {}
         assert!(
@@ -288,10 +299,14 @@ impl Terminal {
             "does not end; the screen is\n{}",
             self.parser.screen().contents()
         );
-        let status = self.child.wait().expect("a child can be waited for");
-        let parser = std::mem::replace(&mut self.parser, vt100::Parser::new(1, 1, 0));
-        (status, parser)
+        self.child.wait().expect("a child can be waited for")
     }
+}
+
+fn shell(script: &str) -> CommandBuilder {
+    let mut shell = CommandBuilder::new("sh");
+    shell.args(["-c", script, PROGRAM]);
+    shell
 }
 
 impl Drop for Terminal {

@@ -62,6 +62,10 @@ impl TerminalFront {
                 Some(Input::Resize(cells)) => Action::Resize(cells),
                 Some(Input::Closed) | None => return vec![Want::Leave("the terminal is gone")],
             },
+            error = self.screen.gone() => {
+                tracing::info!(%error, "the terminal takes nothing more");
+                return vec![Want::Leave("the terminal is gone")];
+            }
             () = timeout => Action::Timeout,
         };
         self.act(action, clock::now())
