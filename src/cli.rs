@@ -10,6 +10,7 @@ use url::Url;
 use crate::config::Config;
 use crate::io::drive::{CallOptions, Interface};
 use crate::io::headless::ScreenSink;
+use crate::io::screen::ScreenConfig;
 use crate::io::socket::Invite;
 use crate::io::sound::{MicSource, SpeakerSink};
 use crate::io::source::CameraSource;
@@ -86,9 +87,6 @@ pub struct MediaArgs {
     /// auto, none, a device's name, wav:PATH (writes what would be heard) [default: auto]
     #[arg(long, value_name = "SINK")]
     pub speaker: Option<String>,
-    /// Echo cancellation; off spares a headset the work [default: on]
-    #[arg(long, value_enum, value_name = "on|off")]
-    pub aec: Option<Switch>,
     /// Join with the microphone off
     #[arg(long, action = ArgAction::SetTrue)]
     pub muted: bool,
@@ -98,6 +96,10 @@ pub struct MediaArgs {
     /// Colours of the terminal; NO_COLOR means mono [default: auto]
     #[arg(long, value_name = "DEPTH", value_enum)]
     pub color: Option<Color>,
+    /// Kilobytes a second that are written to the terminal at most; auto: what it and the line take
+    /// [default: auto]
+    #[arg(long, value_name = "KB")]
+    pub output_rate: Option<String>,
     /// Pictures a second, sent and asked for [default: 30]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60))]
     pub fps: Option<u32>,
@@ -227,15 +229,12 @@ impl MediaArgs {
             (None, Some(text)) => Color::from_str(text, false).map_err(|e| format!("color: {e}"))?,
             (None, None) => Color::Auto,
         };
+        let rate = self.output_rate.as_ref().or(config.output_rate.as_ref());
+        let rate = rate.map_or(Ok(None), |text| output_rate(text))?;
         let codec = match (self.codec, &config.codec) {
             (Some(codec), _) => codec,
             (None, Some(text)) => CodecChoice::from_str(text, false).map_err(|e| format!("codec: {e}"))?,
             (None, None) => CodecChoice::Auto,
-        };
-        let aec = match (self.aec, &config.aec) {
-            (Some(aec), _) => aec,
-            (None, Some(text)) => Switch::from_str(text, false).map_err(|e| format!("aec: {e}"))?,
-            (None, None) => Switch::On,
         };
         let fps = self.fps.or(config.fps).unwrap_or(30);
         if !(1..=60).contains(&fps) {
@@ -255,7 +254,6 @@ impl MediaArgs {
             speaker: speaker
                 .parse::<SpeakerSink>()
                 .map_err(|e| format!("--speaker {speaker}: {e}"))?,
-            echo_cancelled: aec == Switch::On,
             mic_on: !(self.muted || config.muted.unwrap_or(false)),
             camera_on: !(self.no_video || config.no_video.unwrap_or(false)),
             fps,
@@ -264,20 +262,14 @@ impl MediaArgs {
             interface: if self.headless {
                 Interface::Headless { screen: self.screen }
             } else {
-                Interface::Terminal { depth: color.depth() }
+                Interface::Terminal(ScreenConfig {
+                    depth: color.depth(),
+                    rate,
+                })
             },
             duration: self.duration,
         })
     }
-}
-
-/// On or off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Switch {
-    /// On.
-    On,
-    /// Off.
-    Off,
 }
 
 impl Color {
@@ -315,6 +307,19 @@ fn invited(text: &str) -> Result<(Option<Url>, String), String> {
         format!("'{text}' names no room; a link looks like http://192.168.1.23:7880/standup")
     })?;
     Ok((Some(invite.server), room))
+}
+
+/// Bytes a second; `None`: what terminal and line take.
+fn output_rate(text: &str) -> Result<Option<u64>, String> {
+    match text {
+        "auto" => Ok(None),
+        _ => match text.parse() {
+            Ok(rate @ 1..=1_000_000) => Ok(Some(rate * 1000)),
+            _ => Err(format!(
+                "--output-rate {text}: auto, or kilobytes a second from 1 to 1000000"
+            )),
+        },
+    }
 }
 
 fn login_name() -> String {
@@ -444,6 +449,8 @@ mod tests {
             &["--screen", "y4m:a"],
             &["--camera", "nonsense:x"],
             &["--render", "half"],
+            &["--output-rate", "0"],
+            &["--output-rate", "fast"],
         ] {
             assert!(resolve(args, &Config::default()).is_err(), "{args:?}");
         }

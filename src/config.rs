@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// What the file may say.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -18,20 +18,35 @@ pub struct Config {
     pub mic: Option<String>,
     /// `--speaker`
     pub speaker: Option<String>,
-    /// `--aec`: `on` or `off`
-    pub aec: Option<String>,
     /// `--muted`
     pub muted: Option<bool>,
     /// `--no-video`
     pub no_video: Option<bool>,
     /// `--color`
     pub color: Option<String>,
+    /// `--output-rate`
+    #[serde(default, deserialize_with = "word_or_number")]
+    pub output_rate: Option<String>,
     /// `--fps`
     pub fps: Option<u32>,
     /// `--codec`
     pub codec: Option<String>,
     /// `--max-bitrate`
     pub max_bitrate: Option<u64>,
+}
+
+/// Reads what is a word or a number on the command line.
+fn word_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a word or a number")]
+    enum Value {
+        Word(String),
+        Number(u64),
+    }
+    Ok(Some(match Value::deserialize(from)? {
+        Value::Word(word) => word,
+        Value::Number(number) => number.to_string(),
+    }))
 }
 
 /// A file that cannot be used.
@@ -81,6 +96,10 @@ mod tests {
         let config: Config =
             toml::from_str("server = \"ws://a\"\nno-video = true\nmax-bitrate = 90").expect("valid");
         assert_eq!((config.no_video, config.max_bitrate), (Some(true), Some(90)));
+        for text in ["output-rate = 200", "output-rate = \"200\""] {
+            let config: Config = toml::from_str(text).expect("valid");
+            assert_eq!(config.output_rate.as_deref(), Some("200"));
+        }
         assert!(toml::from_str::<Config>("colour = \"256\"").is_err());
     }
 

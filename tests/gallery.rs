@@ -7,7 +7,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use facetty::io::screen::{Screen, start_on};
+use facetty::io::clock;
+use facetty::io::screen::{Replies, Screen, ScreenConfig, start_on};
+use facetty::io::terminal::input::Reply;
 use facetty::media::frame::I420;
 use facetty::media::test_picture::TestPicture;
 use facetty::media::y4m;
@@ -129,7 +131,7 @@ fn a_small_terminal_says_so() {
 
 /// Plays the scene and waits until it is seen.
 fn look(scene: &Scene, size: Cells, depth: ColorDepth, suffix: &str) {
-    let now = facetty::io::clock::now();
+    let now = clock::now();
     let mut ui = Ui::new(State::new("standup", me(), size, now));
     let (command, link) = (COMMAND.to_owned(), LINK.to_owned());
     ui.update(Action::Signaling(Signaling::Joined), now);
@@ -147,7 +149,12 @@ fn look(scene: &Scene, size: Cells, depth: ColorDepth, suffix: &str) {
 
     let seen = Arc::new(Seen::new(size));
     let sink = Arc::clone(&seen);
-    let mut screen = start_on(depth, Box::new(move |bytes| Ok(sink.take(bytes)))).unwrap();
+    let config = ScreenConfig {
+        depth: Some(depth),
+        ..ScreenConfig::default()
+    };
+    let mut screen = start_on(config, Box::new(move |bytes| Ok(sink.take(bytes)))).unwrap();
+    *seen.replies.lock().unwrap() = Some(screen.replies());
     for person in 0..scene.seen {
         screen.watch(id(person)).put(picture(person));
     }
@@ -290,6 +297,7 @@ fn picture(which: usize) -> Arc<I420> {
 struct Seen {
     inner: Mutex<Inner>,
     changed: Condvar,
+    replies: Mutex<Option<Replies>>,
 }
 
 struct Inner {
@@ -306,10 +314,21 @@ impl Seen {
         Self {
             inner: Mutex::new(inner),
             changed: Condvar::new(),
+            replies: Mutex::new(None),
         }
     }
 
     fn take(&self, bytes: &[u8]) -> bool {
+        if let Some(replies) = &*self.replies.lock().unwrap() {
+            // As a terminal answers.
+            for at in 0..bytes.len() {
+                if bytes[at..].starts_with(b"\x1b[c") {
+                    replies.put(Reply::Attributes { sixel: false }, clock::now());
+                } else if bytes[at..].starts_with(b"\x1b[5n") {
+                    replies.put(Reply::Status, clock::now());
+                }
+            }
+        }
         let mut inner = self.inner.lock().unwrap();
         inner.parser.process(bytes);
         inner.bytes.extend(bytes);

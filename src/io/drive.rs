@@ -27,7 +27,6 @@ use super::udp::Udp;
 use crate::call::targets::MAX_TARGETS;
 use crate::call::{Call, CallConfig, EncodedVideo, Event, Output, PathState};
 use crate::media::video::VideoCodec;
-use crate::picture::ColorDepth;
 use crate::signal::message::PeerId;
 use crate::text::SafeText;
 use crate::ui::Ui;
@@ -61,8 +60,6 @@ pub struct CallOptions {
     pub mic: MicSource,
     /// Where the others' voices go.
     pub speaker: SpeakerSink,
-    /// What the speaker plays is taken out of what the microphone captures.
-    pub echo_cancelled: bool,
     /// Join with the microphone on.
     pub mic_on: bool,
     /// Join with the camera on.
@@ -82,11 +79,8 @@ pub struct CallOptions {
 /// Who takes part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Interface {
-    /// A person at a terminal with so many colours (`None`: what the environment says).
-    Terminal {
-        /// Colours.
-        depth: Option<ColorDepth>,
-    },
+    /// A person at a terminal.
+    Terminal(ScreenConfig),
     /// A program.
     Headless {
         /// Where the remote picture goes.
@@ -177,7 +171,6 @@ impl Driver {
                 mic: options.mic.clone(),
                 speaker: options.speaker.clone(),
                 mic_on: options.mic_on,
-                echo_cancelled: options.echo_cancelled,
             },
             sound_sender,
         )?;
@@ -563,10 +556,11 @@ fn open_front(
                 .map(|front| Front::Headless(Box::new(front)))
                 .map_err(|error| CallError::PictureFile(error, screen.clone()))
         }
-        Interface::Terminal { depth } => {
+        Interface::Terminal(config) => {
             let terminal = Terminal::enter(log.as_deref())?;
-            let keys = terminal.read_keys()?;
-            let screen = screen::start(ScreenConfig { depth: *depth })?;
+            let screen = screen::start(*config)?;
+            let replies = screen.replies();
+            let keys = terminal.read_keys(move |reply, at| replies.put(reply, at))?;
             let me = Me {
                 name: options.name.clone(),
                 has_mic: options.mic != MicSource::None,

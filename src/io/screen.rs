@@ -3,17 +3,19 @@
 //! ```text
 //!  driver ─ Slot<State> ──────────▶ ┐ woken by what is put into a slot, never by a tick
 //!  decode ─ Slot<I420> a person ──▶ │ scale ▸ overlay ▸ compare ▸ write
-//!  camera ─ Slot<I420> ───────────▶ ┘ a slow write costs pictures, never time
+//!  camera ─ Slot<I420> ───────────▶ │ a slow line costs pictures, never time (`pace`)
+//!  keys ─ what the terminal says ─▶ ┘
 //! ```
 
 mod compose;
 mod depth;
+mod pace;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -21,10 +23,12 @@ use tokio::sync::oneshot;
 
 use self::compose::Composer;
 pub use self::depth::color_depth;
+use self::pace::{Pace, Turn};
 use super::clock::now;
 use super::slot::{Slot, Wake, unpark};
+use super::terminal::input::Reply;
 use super::terminal::{self, TerminalError, test_panic};
-use crate::media::frame::I420;
+use crate::media::frame::{I420, Picture};
 use crate::picture::ColorDepth;
 use crate::signal::message::PeerId;
 use crate::ui::State;
@@ -32,16 +36,54 @@ use crate::ui::State;
 /// The own picture is drawn with whatever else is; alone only where nothing was drawn for so long.
 const OWN_INTERVAL: Duration = Duration::from_millis(66);
 
+/// What is asked at the end of each frame (DSR): the answer says that it has arrived.
+const ARRIVED: &[u8] = b"\x1b[5n";
+
+/// What is asked alone (DA1).
+const PROBE: &[u8] = b"\x1b[c";
+
+/// Answers that may wait: more than are ever under way.
+const REPLIES: usize = 64;
+
+/// Without news, frames go on until so many of them were empty: what was too little to be drawn, or
+/// too much for one frame, is drawn then. The screen looks after each cell once in 64 frames.
+const SETTLED: u32 = 64;
+
+/// The time between these frames.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(33);
+
+/// The bytes that a frame may have for each cell of the screen: tmux throws output away from there on
+/// (`TTY_BLOCK_START` in its tty.c).
+const BYTES_PER_CELL: usize = 8;
+
 /// How the screen is drawn.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScreenConfig {
     /// The colours that the terminal is told; `None`: what the environment says it can show.
     pub depth: Option<ColorDepth>,
+    /// The most that is written, in bytes a second; `None`: what terminal and line take.
+    pub rate: Option<u64>,
 }
 
 /// Where the bytes go. `Ok(false)`: they were dropped because the terminal is given back for now,
 /// and all must be drawn anew afterwards.
 pub type Sink = Box<dyn FnMut(&[u8]) -> io::Result<bool> + Send>;
+
+/// Takes the terminal's answers to the screen thread, and wakes it.
+#[derive(Clone)]
+pub struct Replies {
+    tx: SyncSender<(Reply, Instant)>,
+    wake: Wake,
+}
+
+impl Replies {
+    /// Hands on an answer and the time at which it came.
+    pub fn put(&self, reply: Reply, at: Instant) {
+        // There is room for more than is ever asked; who sends more unasked is not listened to.
+        let _ = self.tx.try_send((reply, at));
+        (self.wake)();
+    }
+}
 
 /// The pictures of each person who is watched.
 type Watched = BTreeMap<PeerId, Arc<Slot<I420>>>;
@@ -50,6 +92,7 @@ type Watched = BTreeMap<PeerId, Arc<Slot<I420>>>;
 pub struct Screen {
     shared: Arc<Shared>,
     watched: Watched,
+    replies: Replies,
     gone: Option<oneshot::Receiver<io::Error>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -86,7 +129,11 @@ pub fn start(config: ScreenConfig) -> Result<Screen, TerminalError> {
     let depth = config
         .depth
         .unwrap_or_else(|| color_depth(|name| std::env::var(name).ok()));
-    start_on(depth, Box::new(terminal::write))
+    let config = ScreenConfig {
+        depth: Some(depth),
+        ..config
+    };
+    start_on(config, Box::new(terminal::write))
 }
 
 /// Starts the thread, writing to `sink`.
@@ -94,13 +141,14 @@ pub fn start(config: ScreenConfig) -> Result<Screen, TerminalError> {
 /// # Errors
 ///
 /// No thread can be started.
-pub fn start_on(depth: ColorDepth, sink: Sink) -> Result<Screen, TerminalError> {
+pub fn start_on(config: ScreenConfig, sink: Sink) -> Result<Screen, TerminalError> {
     let (gone_tx, gone) = oneshot::channel();
+    let (replies_tx, replies) = sync_channel(REPLIES);
     // The slots wake the thread, so they are made once it runs.
     let (tx, rx) = sync_channel::<Arc<Shared>>(1);
     let run = move || {
         if let Ok(shared) = rx.recv() {
-            let mut thread = ScreenThread::new(&shared, depth, sink);
+            let mut thread = ScreenThread::new(&shared, config, replies, sink);
             if let Err(error) = thread.run() {
                 let _ = gone_tx.send(error);
             }
@@ -115,7 +163,7 @@ pub fn start_on(depth: ColorDepth, sink: Sink) -> Result<Screen, TerminalError> 
         state: Slot::new(wake.clone()),
         watched: Slot::new(wake.clone()),
         own: Slot::new(wake.clone()),
-        wake,
+        wake: wake.clone(),
         redraw: AtomicBool::new(false),
         ended: AtomicBool::new(false),
         frames: AtomicU64::new(0),
@@ -127,6 +175,7 @@ pub fn start_on(depth: ColorDepth, sink: Sink) -> Result<Screen, TerminalError> 
     Ok(Screen {
         shared,
         watched: Watched::new(),
+        replies: Replies { tx: replies_tx, wake },
         gone: Some(gone),
         thread: Some(thread),
     })
@@ -168,6 +217,11 @@ impl Screen {
         (self.shared.wake)();
     }
 
+    /// Where the terminal's answers are to be put.
+    pub fn replies(&self) -> Replies {
+        self.replies.clone()
+    }
+
     /// What was shown so far.
     pub fn shown(&self) -> Shown {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -206,92 +260,162 @@ impl Drop for Screen {
 
 struct ScreenThread<'a> {
     shared: &'a Shared,
+    replies: Receiver<(Reply, Instant)>,
     sink: Sink,
+    pace: Pace,
     composer: Composer,
     watched: Arc<Watched>,
-    /// A picture of the own camera waits for company until then.
+    /// A picture of the own camera; it waits for company until it is due.
+    own: Option<Picture>,
     own_due: Instant,
+    /// What the terminal shows is not the newest.
+    is_stale: bool,
+    /// Empty frames until nothing is left to draw, and when the next one is due.
+    unsettled: u32,
+    settle_due: Instant,
+    /// Pictures of others that were taken since the last frame.
+    taken: u64,
     out: Vec<u8>,
 }
 
 impl<'a> ScreenThread<'a> {
-    fn new(shared: &'a Shared, depth: ColorDepth, sink: Sink) -> Self {
+    fn new(
+        shared: &'a Shared,
+        config: ScreenConfig,
+        replies: Receiver<(Reply, Instant)>,
+        sink: Sink,
+    ) -> Self {
+        let now = now();
         Self {
             shared,
+            replies,
             sink,
-            composer: Composer::new(depth),
+            pace: Pace::new(config.rate, now),
+            composer: Composer::new(config.depth.unwrap_or_default()),
             watched: Arc::default(),
-            own_due: now(),
+            own: None,
+            own_due: now,
+            is_stale: false,
+            unsettled: 0,
+            settle_due: now,
+            taken: 0,
             out: Vec::with_capacity(64 * 1024),
         }
     }
 
     fn run(&mut self) -> io::Result<()> {
-        let mut own_waits = None;
         while !self.shared.ended.load(Ordering::Acquire) {
-            let mut has_news = self.take_news();
-            own_waits = self.shared.own.take().or(own_waits);
+            self.take_replies();
             let now = now();
-            if (has_news || now >= self.own_due)
-                && let Some(picture) = own_waits.take()
-            {
-                self.composer.own(picture);
-                has_news = true;
-            }
-            if has_news {
-                self.own_due = now + OWN_INTERVAL;
-                // What came while this was written is taken at once: a waiting unpark ends `park`.
-                self.draw()?;
-            } else if own_waits.is_some() {
-                thread::park_timeout(self.own_due.saturating_duration_since(now));
-            } else {
-                thread::park();
+            self.pace.handle_timeout(now);
+            self.take_news(now);
+            let turn = if self.is_stale { self.draw(now)? } else { None };
+            let own_due = self.own.is_some().then_some(self.own_due);
+            let settle_due = (!self.is_stale && self.unsettled > 0).then_some(self.settle_due);
+            let deadline = [turn, own_due, settle_due, self.pace.deadline()];
+            // What came while this was written is taken at once: a waiting unpark ends `park`.
+            match deadline.into_iter().flatten().min() {
+                Some(at) => thread::park_timeout(at.saturating_duration_since(super::clock::now())),
+                None => thread::park(),
             }
         }
         Ok(())
     }
 
-    /// Takes what lies in the slots, the own picture apart; true if it changes the screen.
-    fn take_news(&mut self) -> bool {
-        let mut has_news = false;
+    fn take_replies(&mut self) {
+        while let Ok((reply, at)) = self.replies.try_recv() {
+            match reply {
+                Reply::Status => self.pace.answered(at),
+                Reply::Attributes { .. } => self.pace.probe_answered(at),
+                Reply::Version(_) | Reply::Cell(_) | Reply::Area(_) | Reply::Graphics(_) => {}
+            }
+        }
+    }
+
+    /// Takes what lies in the slots.
+    fn take_news(&mut self, now: Instant) {
+        let was_stale = std::mem::take(&mut self.is_stale);
         if self.shared.redraw.swap(false, Ordering::AcqRel) {
             self.composer.invalidate();
-            has_news = true;
+            self.pace.reset(now);
+            self.is_stale = true;
         }
         if let Some(state) = self.shared.state.take() {
             self.composer.state(state);
-            has_news = true;
+            self.is_stale = true;
         }
         if let Some(watched) = self.shared.watched.take() {
             self.composer.retain(|peer| watched.contains_key(peer));
             self.watched = watched;
-            has_news = true;
+            self.is_stale = true;
         }
         for (peer, slot) in self.watched.iter() {
             if let Some(picture) = slot.take() {
                 self.composer.picture(peer, picture);
-                self.shared.pictures.fetch_add(1, Ordering::Relaxed);
-                has_news = true;
+                self.taken += 1;
+                self.is_stale = true;
                 test_panic("screen");
             }
         }
-        has_news
+        self.own = self.shared.own.take().or(self.own.take());
+        if (self.is_stale || was_stale || now >= self.own_due)
+            && let Some(picture) = self.own.take()
+        {
+            self.composer.own(picture);
+            self.is_stale = true;
+        }
+        if self.is_stale {
+            self.unsettled = SETTLED;
+        }
+        self.is_stale |= was_stale || (self.unsettled > 0 && now >= self.settle_due);
     }
 
-    fn draw(&mut self) -> io::Result<()> {
+    /// Writes a frame if it may go now; else says until when it waits at most.
+    fn draw(&mut self, now: Instant) -> io::Result<Option<Instant>> {
         self.out.clear();
-        self.composer.frame(&mut self.out);
-        if self.out.is_empty() {
-            return Ok(());
+        if self.pace.asks(now) {
+            self.out.extend_from_slice(PROBE);
         }
-        if (self.sink)(&self.out)? {
+        let cells = self.composer.cells();
+        let budget = match self.pace.turn(cells * BYTES_PER_CELL, now) {
+            Turn::Go(budget) => budget,
+            Turn::Wait(at) => {
+                self.write()?;
+                return Ok(Some(at));
+            }
+        };
+        self.is_stale = false;
+        self.settle_due = now + SETTLE_INTERVAL;
+        self.own_due = now + OWN_INTERVAL;
+        let before = self.out.len();
+        self.composer.frame(budget, &mut self.out);
+        let length = self.out.len() - before;
+        if length == 0 {
+            self.unsettled = self.unsettled.saturating_sub(1);
+            self.write()?;
+            return Ok(None);
+        }
+        if self.pace.is_answered() {
+            self.out.extend_from_slice(ARRIVED);
+        }
+        let taken = std::mem::take(&mut self.taken);
+        self.shared.pictures.fetch_add(taken, Ordering::Relaxed);
+        if self.write()? {
+            self.pace.wrote(length, now, super::clock::now());
             self.shared.frames.fetch_add(1, Ordering::Relaxed);
-            let bytes = self.out.len() as u64;
-            self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
         } else {
             self.composer.invalidate();
         }
-        Ok(())
+        Ok(None)
+    }
+
+    fn write(&mut self) -> io::Result<bool> {
+        let length = self.out.len() as u64;
+        let is_written = length == 0 || (self.sink)(&self.out)?;
+        if is_written {
+            self.shared.bytes.fetch_add(length, Ordering::Relaxed);
+        }
+        Ok(is_written)
     }
 }
 

@@ -1,23 +1,31 @@
 //! The terminal's modes: entered once, and left by one idempotent [`restore`], whatever the road:
 //! return, panic on any thread, or signal.
 
+pub mod input;
+
 use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::panic;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, TryLockError};
 use std::thread;
+use std::time::Instant;
 
-use crossterm::event::{Event, KeyEvent};
+use crossterm::event::KeyEvent;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
 use rustix::termios::{OptionalActions, Termios};
 use thiserror::Error;
+use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::mpsc;
 
+use self::input::{Event, Parser, Reply};
+use super::clock::now;
 use crate::units::Cells;
 
 /// The alternate screen, cleared; no cursor; no wrapping, so that the last column can be written;
@@ -28,16 +36,24 @@ const ENTER: &[u8] = b"\x1b[?1049h\x1b[2J\x1b[?25l\x1b[?7l\x1b[?1004l\x1b[?2004l
 /// that may be open is closed.
 const LEAVE: &[u8] = b"\x18\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l\x1b[?2026l";
 
+/// What is asked last (DA1): its answer, and those before it, must not reach the shell.
+const LAST_QUESTION: &[u8] = b"\x1b[c";
+
 /// Keys that wait for the program: more than anybody types while it is busy.
 const KEYS: usize = 64;
 
 /// The largest single write; what a pseudo-terminal takes without blocking (12 to 18 kB on Linux).
 const CHUNK: usize = 12 * 1024;
 
-/// How long leaving waits for a terminal that takes nothing.
+/// How long leaving waits for a terminal that takes nothing, or whose answer is late.
 const LEAVE_PATIENCE: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 300_000_000,
+};
+
+const MILLISECOND: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 1_000_000,
 };
 
 /// Why there is no interface.
@@ -79,6 +95,9 @@ struct Held {
 
 static HELD: OnceLock<Held> = OnceLock::new();
 
+/// Answers to DA1 that were read.
+static ANSWERS: AtomicU32 = AtomicU32::new(0);
+
 /// The terminal in the modes that the interface needs; dropping it restores them.
 #[derive(Debug)]
 pub struct Terminal(());
@@ -113,22 +132,35 @@ impl Terminal {
     }
 
     /// Starts reading keys and sizes, from the terminal also where standard input is something
-    /// else. The last input is [`Input::Closed`].
+    /// else; what the terminal answers goes to `replies`, on a thread of its own, with the time at
+    /// which it came. Needs a tokio runtime.
     ///
     /// # Errors
     ///
-    /// No thread can be started.
-    pub fn read_keys(&self) -> Result<mpsc::Receiver<Input>, TerminalError> {
-        let (tx, rx) = mpsc::channel(KEYS);
+    /// No thread can be started, or the terminal cannot be waited for.
+    pub fn read_keys(
+        &self,
+        replies: impl FnMut(Reply, Instant) + Send + 'static,
+    ) -> Result<Keys, TerminalError> {
         let failed = |error| TerminalError::Mode("read", error);
-        let guard = tx.clone();
-        let named = |name: &str| thread::Builder::new().name(name.to_owned());
-        named("keys").spawn(move || read_keys(&tx)).map_err(failed)?;
-        // Crossterm does not notice the end of the terminal; this does.
-        named("hangup")
-            .spawn(move || wait_for_hangup(&guard))
+        let resized = unix::signal(SignalKind::window_change()).map_err(failed)?;
+        let (tx, inputs) = mpsc::channel(KEYS);
+        let poll = Poll::new().map_err(failed)?;
+        if let Some(held) = HELD.get() {
+            let (tty, any) = (held.tty.as_raw_fd(), Token(0));
+            let register = poll
+                .registry()
+                .register(&mut SourceFd(&tty), any, Interest::READABLE);
+            register.map_err(failed)?;
+        }
+        let thread = thread::Builder::new().name("keys".to_owned());
+        thread
+            .spawn(move || {
+                let _ = read_keys(poll, &tx, replies);
+                let _ = tx.blocking_send(Input::Closed);
+            })
             .map_err(failed)?;
-        Ok(rx)
+        Ok(Keys { inputs, resized })
     }
 
     /// Gives the terminal back and stops the process, as Ctrl-Z does elsewhere; returns when it is
@@ -142,6 +174,24 @@ impl Terminal {
         rustix::process::kill_process(rustix::process::getpid(), Signal::STOP)
             .map_err(|error| TerminalError::Mode("suspend", error.into()))?;
         resume()
+    }
+}
+
+/// Keys and sizes, as they come.
+#[derive(Debug)]
+pub struct Keys {
+    inputs: mpsc::Receiver<Input>,
+    resized: unix::Signal,
+}
+
+impl Keys {
+    /// The next one; the last is [`Input::Closed`]. Nothing is lost where the future is dropped.
+    pub async fn next(&mut self) -> Input {
+        tokio::select! {
+            biased;
+            Some(()) = self.resized.recv() => Input::Resize(size()),
+            input = self.inputs.recv() => input.unwrap_or(Input::Closed),
+        }
     }
 }
 
@@ -161,8 +211,18 @@ pub fn restore() {
     // A writer that is stuck in a write of a few kilobytes is not waited for: `LEAVE` begins with
     // what ends any sequence.
     let _writing = lock_within(&held.writing, 200);
-    let _ = write_patiently(held.tty.as_fd(), LEAVE, Some(&LEAVE_PATIENCE), || true);
-    let _ = rustix::termios::tcsetattr(&held.tty, OptionalActions::Now, &held.cooked);
+    let answers = ANSWERS.load(Ordering::Acquire);
+    let mut leave = LEAVE.to_vec();
+    if answers > 0 {
+        leave.extend_from_slice(LAST_QUESTION);
+    }
+    let is_written = write_patiently(held.tty.as_fd(), &leave, Some(&LEAVE_PATIENCE), || true);
+    let mut what = OptionalActions::Now;
+    if answers > 0 && !(is_written.is_ok() && is_answered_after(answers)) {
+        // What is on its way cannot be kept from the shell, but what has come can.
+        what = OptionalActions::Flush;
+    }
+    let _ = rustix::termios::tcsetattr(&held.tty, what, &held.cooked);
     if let Some((real, _)) = &held.stderr {
         let _ = rustix::stdio::dup2_stderr(real);
     }
@@ -315,49 +375,81 @@ fn write_patiently(
     Ok(true)
 }
 
+/// Waits for one more answer than so many, as long as leaving may take.
+fn is_answered_after(answers: u32) -> bool {
+    for _ in 0..LEAVE_PATIENCE.tv_nsec / MILLISECOND.tv_nsec {
+        if ANSWERS.load(Ordering::Acquire) != answers {
+            return true;
+        }
+        let _ = rustix::event::poll(&mut [], Some(&MILLISECOND));
+    }
+    false
+}
+
 /// Locks `mutex`, trying for so many milliseconds.
 fn lock_within(mutex: &Mutex<()>, millis: u32) -> Option<MutexGuard<'_, ()>> {
-    let millisecond = Timespec {
-        tv_sec: 0,
-        tv_nsec: 1_000_000,
-    };
     for _ in 0..millis {
         match mutex.try_lock() {
             Ok(guard) => return Some(guard),
             Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
             // Leaving waits for the writer; there is nothing to be woken by in a panic hook.
             Err(TryLockError::WouldBlock) => {
-                let _ = rustix::event::poll(&mut [], Some(&millisecond));
+                let _ = rustix::event::poll(&mut [], Some(&MILLISECOND));
             }
         }
     }
     None
 }
 
-fn read_keys(tx: &mpsc::Sender<Input>) {
-    loop {
-        let input = match crossterm::event::read() {
-            Ok(Event::Key(key)) => Input::Key(key),
-            Ok(Event::Resize(cols, rows)) => Input::Resize(Cells::new(cols, rows)),
-            Ok(_) => continue,
-            Err(_) => Input::Closed,
+/// Reads until the terminal is gone (an error) or nobody wants its keys any more.
+fn read_keys(
+    mut poll: Poll,
+    tx: &mpsc::Sender<Input>,
+    mut replies: impl FnMut(Reply, Instant),
+) -> io::Result<()> {
+    let Some(held) = HELD.get() else { return Ok(()) };
+    let mut events = Events::with_capacity(1);
+    let mut parser = Parser::default();
+    let mut buffer = [0; 1024];
+    let mut is_wanted = true;
+    while is_wanted {
+        let waited = poll.poll(&mut events, parser.patience());
+        match waited {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            waited => waited?,
+        }
+        let now = now();
+        let mut take = |event| match event {
+            Event::Reply(reply) => {
+                if matches!(reply, Reply::Attributes { .. }) {
+                    ANSWERS.fetch_add(1, Ordering::AcqRel);
+                }
+                replies(reply, now);
+            }
+            Event::Key(key) => {
+                test_panic("keys");
+                is_wanted &= tx.blocking_send(Input::Key(key)).is_ok();
+            }
         };
-        test_panic("keys");
-        if tx.blocking_send(input).is_err() || input == Input::Closed {
-            return;
+        if events.is_empty() {
+            parser.expire(&mut take);
+            continue;
+        }
+        // One is told once of what there is to read: it is read to its end.
+        loop {
+            match rustix::io::read(&held.tty, &mut buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(length) => {
+                    parser.feed(&buffer[..length], &mut take);
+                    if length < buffer.len() {
+                        break;
+                    }
+                }
+                Err(rustix::io::Errno::AGAIN) => break,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
-}
-
-fn wait_for_hangup(tx: &mpsc::Sender<Input>) {
-    let Some(held) = HELD.get() else { return };
-    let mut fds = [PollFd::new(&held.tty, PollFlags::empty())];
-    loop {
-        match rustix::event::poll(&mut fds, None) {
-            Err(rustix::io::Errno::INTR) => {}
-            Ok(_) if !fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) => return,
-            Ok(_) | Err(_) => break,
-        }
-    }
-    let _ = tx.blocking_send(Input::Closed);
+    Ok(())
 }

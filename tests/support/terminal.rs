@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,10 +21,46 @@ const END_OF_FRAME: &[u8] = b"\x1b[?2026l";
 /// How many of the last bytes are kept.
 const TAIL: usize = 4096;
 
+/// What terminals answer, whatever they are: whether all is well (DSR 5), and what they are (DA1).
+const ANSWERS: [(&[u8], &[u8]); 2] = [(b"\x1b[5n", b"\x1b[0n"), (b"\x1b[c", b"\x1b[?62;22c")];
+
+/// Finds questions in what is written to a terminal.
+#[derive(Default)]
+struct Questions {
+    /// The end of what was read, where a question may have begun.
+    rest: Vec<u8>,
+}
+
+impl Questions {
+    fn answer(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.rest.extend_from_slice(bytes);
+        let mut answer = Vec::new();
+        let mut at = 0;
+        while let Some(escape) = self.rest[at..].iter().position(|&b| b == 0x1b) {
+            at += escape;
+            let rest = &self.rest[at..];
+            if ANSWERS
+                .iter()
+                .any(|(asked, _)| rest.len() < asked.len() && asked.starts_with(rest))
+            {
+                break;
+            }
+            let known = ANSWERS.iter().find(|(asked, _)| rest.starts_with(asked));
+            answer.extend(known.map(|(_, answer)| *answer).unwrap_or_default());
+            at += 1;
+        }
+        match self.rest[at..].first() {
+            Some(0x1b) => drop(self.rest.drain(..at)),
+            _ => self.rest.clear(),
+        }
+        answer
+    }
+}
+
 /// A program in a pseudo-terminal; killed when dropped.
 pub struct Terminal {
     master: Option<Box<dyn MasterPty + Send>>,
-    keys: Option<Box<dyn Write + Send>>,
+    keys: Option<Arc<Mutex<Box<dyn Write + Send>>>>,
     child: Box<dyn Child + Send + Sync>,
     output: Receiver<(Instant, Vec<u8>)>,
     unread: Vec<u8>,
@@ -77,7 +114,7 @@ impl Terminal {
         let pair = native_pty_system()
             .openpty(pty_size(size))
             .expect("there are pseudo-terminals");
-        for name in ["FACETTY_SERVER", "NO_COLOR", "TMUX", "STY"] {
+        for name in ["FACETTY_SERVER", "NO_COLOR", "TMUX", "STY", "RUST_BACKTRACE"] {
             command.env_remove(name);
         }
         command.env("TERM", "xterm-256color");
@@ -93,10 +130,18 @@ impl Terminal {
             .expect("the program was built beside this");
         let mut reader = pair.master.try_clone_reader().expect("a fresh pseudo-terminal");
         let keys = pair.master.take_writer().expect("taken once");
+        let keys = Arc::new(Mutex::new(keys));
         let (chunk, output) = channel();
+        let answers = Arc::downgrade(&keys);
         thread::spawn(move || {
             let mut buffer = vec![0; 1 << 16];
+            let mut questions = Questions::default();
             while let Ok(length @ 1..) = reader.read(&mut buffer) {
+                if let Some(keys) = answers.upgrade() {
+                    let answer = questions.answer(&buffer[..length]);
+                    let mut keys = keys.lock().expect("nobody panics with it");
+                    let _ = keys.write_all(&answer).and_then(|()| keys.flush());
+                }
                 if chunk.send((clock::now(), buffer[..length].to_vec())).is_err() {
                     return;
                 }
@@ -124,7 +169,8 @@ impl Terminal {
 
     /// Types.
     pub fn type_keys(&mut self, keys: &str) {
-        let to = self.keys.as_mut().expect("the terminal is open");
+        let to = self.keys.as_ref().expect("the terminal is open");
+        let mut to = to.lock().expect("nobody panics with it");
         to.write_all(keys.as_bytes())
             .and_then(|()| to.flush())
             .expect("the terminal takes keys");

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::mpsc;
-
 use super::{Happening, Report, Want};
 use crate::call::{Event, PathState};
 use crate::io::clock;
@@ -13,7 +11,7 @@ use crate::io::decode::{Show, to_slot};
 use crate::io::screen::Screen;
 use crate::io::slot::Slot;
 use crate::io::sound::SoundEvent;
-use crate::io::terminal::{Input, Terminal};
+use crate::io::terminal::{Input, Keys, Terminal};
 use crate::media::frame::I420;
 use crate::signal::message::PeerId;
 use crate::text::SafeText;
@@ -25,7 +23,7 @@ pub struct TerminalFront {
     ui: Ui,
     screen: Screen,
     terminal: Terminal,
-    keys: mpsc::Receiver<Input>,
+    keys: Keys,
     has_mic: bool,
     has_camera: bool,
     kinds: BTreeMap<PeerId, PathKind>,
@@ -33,7 +31,7 @@ pub struct TerminalFront {
 
 impl TerminalFront {
     /// Over a terminal that was taken and a screen that runs.
-    pub fn new(ui: Ui, screen: Screen, terminal: Terminal, keys: mpsc::Receiver<Input>) -> Self {
+    pub fn new(ui: Ui, screen: Screen, terminal: Terminal, keys: Keys) -> Self {
         let (has_mic, has_camera) = (ui.state().me.has_mic, ui.state().me.has_camera);
         let mut front = Self {
             ui,
@@ -57,10 +55,10 @@ impl TerminalFront {
             }
         };
         let action = tokio::select! {
-            input = self.keys.recv() => match input {
-                Some(Input::Key(key)) => Action::Key(key),
-                Some(Input::Resize(cells)) => Action::Resize(cells),
-                Some(Input::Closed) | None => return vec![Want::Leave("the terminal is gone")],
+            input = self.keys.next() => match input {
+                Input::Key(key) => Action::Key(key),
+                Input::Resize(cells) => Action::Resize(cells),
+                Input::Closed => return vec![Want::Leave("the terminal is gone")],
             },
             error = self.screen.gone() => {
                 tracing::info!(%error, "the terminal takes nothing more");
@@ -93,6 +91,9 @@ impl TerminalFront {
             tracing::warn!(%error, "the terminal cannot be taken again");
         }
         self.screen.redraw();
+        // A stopped program is not told of another size.
+        let size = Action::Resize(self.terminal.size());
+        self.act(size, clock::now());
     }
 
     fn act(&mut self, action: Action, now: Instant) -> Vec<Want> {

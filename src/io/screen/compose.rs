@@ -86,8 +86,16 @@ impl Composer {
         self.screen.invalidate();
     }
 
-    /// Appends what makes the terminal show the newest of everything.
-    pub(super) fn frame(&mut self, out: &mut Vec<u8>) {
+    /// The cells of the screen.
+    pub(super) fn cells(&self) -> usize {
+        let Cells { cols, rows } = self.screen.size();
+        usize::from(cols) * usize::from(rows)
+    }
+
+    /// Appends what brings the terminal nearest to the newest of everything, in so many bytes (text
+    /// apart, which is always written).
+    pub(super) fn frame(&mut self, budget: usize, out: &mut Vec<u8>) {
+        self.screen.set_budget(Some(budget));
         let Some(state) = &mut self.state else { return };
         if self.is_stale {
             self.is_stale = false;

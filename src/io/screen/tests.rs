@@ -13,6 +13,9 @@ struct Seen {
     changed: Condvar,
     refuses: AtomicBool,
     drops: AtomicBool,
+    /// Answers nothing.
+    deaf: AtomicBool,
+    replies: Mutex<Option<Replies>>,
 }
 
 impl Seen {
@@ -20,6 +23,31 @@ impl Seen {
         let seen = Self::default();
         *seen.parser.lock().expect("no panic") = Some(vt100::Parser::new(size.rows, size.cols, 0));
         Arc::new(seen)
+    }
+
+    /// A screen on this terminal.
+    fn start(self: &Arc<Self>) -> Screen {
+        let config = ScreenConfig {
+            depth: Some(ColorDepth::Truecolor),
+            rate: None,
+        };
+        let screen = start_on(config, self.sink()).expect("a thread");
+        *self.replies.lock().expect("no panic") = Some(screen.replies());
+        screen
+    }
+
+    fn answer(&self, bytes: &[u8]) {
+        let replies = self.replies.lock().expect("no panic");
+        let Some(replies) = replies.as_ref().filter(|_| !self.deaf.load(Ordering::Acquire)) else {
+            return;
+        };
+        for at in 0..bytes.len() {
+            if bytes[at..].starts_with(PROBE) {
+                replies.put(Reply::Attributes { sixel: false }, now());
+            } else if bytes[at..].starts_with(ARRIVED) {
+                replies.put(Reply::Status, now());
+            }
+        }
     }
 
     fn sink(self: &Arc<Self>) -> Sink {
@@ -33,6 +61,7 @@ impl Seen {
             }
             let mut parser = seen.parser.lock().expect("no panic");
             parser.as_mut().expect("made by new").process(bytes);
+            seen.answer(bytes);
             seen.changed.notify_all();
             Ok(true)
         })
@@ -76,7 +105,7 @@ fn has_status(screen: &vt100::Screen) -> bool {
 fn a_picture_is_seen_as_soon_as_it_is_there() {
     let size = Cells::new(80, 24);
     let seen = Seen::new(size);
-    let mut screen = start_on(ColorDepth::Truecolor, seen.sink()).expect("a thread");
+    let mut screen = seen.start();
     let slot = screen.watch(testing::id(0));
     screen.show(Arc::new(testing::state(1, size)));
     seen.wait("the status line", has_status);
@@ -93,7 +122,7 @@ fn a_picture_is_seen_as_soon_as_it_is_there() {
 fn the_own_picture_lies_in_the_corner_over_the_other() {
     let size = Cells::new(80, 24);
     let seen = Seen::new(size);
-    let mut screen = start_on(ColorDepth::Truecolor, seen.sink()).expect("a thread");
+    let mut screen = seen.start();
     screen.show(Arc::new(testing::state(1, size)));
     screen.watch(testing::id(0)).put(grey(16));
     screen.own().put(grey(235));
@@ -111,7 +140,7 @@ fn the_own_picture_lies_in_the_corner_over_the_other() {
 fn a_picture_of_before_the_camera_was_off_is_not_seen_again() {
     let size = Cells::new(80, 24);
     let seen = Seen::new(size);
-    let mut screen = start_on(ColorDepth::Truecolor, seen.sink()).expect("a thread");
+    let mut screen = seen.start();
     let slot = screen.watch(testing::id(0));
     let mut state = testing::state(1, size);
     screen.show(Arc::new(state.clone()));
@@ -133,7 +162,7 @@ fn a_picture_of_before_the_camera_was_off_is_not_seen_again() {
 fn what_was_dropped_while_the_terminal_was_away_is_drawn_anew() {
     let size = Cells::new(80, 24);
     let seen = Seen::new(size);
-    let screen = start_on(ColorDepth::Truecolor, seen.sink()).expect("a thread");
+    let screen = seen.start();
     screen.show(Arc::new(testing::state(1, size)));
     seen.wait("the status line", has_status);
     seen.drops.store(true, Ordering::Release);
@@ -150,7 +179,7 @@ fn what_was_dropped_while_the_terminal_was_away_is_drawn_anew() {
 fn a_terminal_that_is_gone_is_reported() {
     let size = Cells::new(80, 24);
     let seen = Seen::new(size);
-    let mut screen = start_on(ColorDepth::Truecolor, seen.sink()).expect("a thread");
+    let mut screen = seen.start();
     seen.refuses.store(true, Ordering::Release);
     screen.show(Arc::new(testing::state(1, size)));
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -166,7 +195,7 @@ fn a_terminal_that_is_gone_is_reported() {
 fn a_resize_is_followed() {
     let size = Cells::new(80, 24);
     let seen = Seen::new(Cells::new(100, 30));
-    let screen = start_on(ColorDepth::Truecolor, seen.sink()).expect("a thread");
+    let screen = seen.start();
     screen.show(Arc::new(testing::state(1, size)));
     seen.wait("the status line", has_status);
     screen.show(Arc::new(testing::state(1, Cells::new(100, 30))));
@@ -176,4 +205,45 @@ fn a_resize_is_followed() {
             .is_some_and(|row| row.contains("ann · direct"))
             && s.rows(0, 100).nth(23).is_some_and(|row| !row.contains("ann"))
     });
+}
+
+#[test]
+fn a_terminal_that_answers_nothing_is_drawn_on() {
+    let size = Cells::new(80, 24);
+    let seen = Seen::new(size);
+    seen.deaf.store(true, Ordering::Release);
+    let mut screen = seen.start();
+    let slot = screen.watch(testing::id(0));
+    screen.show(Arc::new(testing::state(1, size)));
+    for luma in [235, 16, 126] {
+        slot.put(grey(luma));
+        let wanted = match luma {
+            235 => WHITE,
+            16 => vt100::Color::Rgb(0, 0, 0),
+            _ => vt100::Color::Rgb(128, 128, 128),
+        };
+        seen.wait("the picture", |s| colour(s, 5, 40) == wanted);
+    }
+}
+
+#[test]
+fn while_nothing_arrives_nothing_more_is_written_and_then_the_newest() {
+    let size = Cells::new(80, 24);
+    let seen = Seen::new(size);
+    let mut screen = seen.start();
+    let slot = screen.watch(testing::id(0));
+    screen.show(Arc::new(testing::state(1, size)));
+    slot.put(grey(16));
+    seen.wait("the status line", has_status);
+    seen.deaf.store(true, Ordering::Release);
+    let before = screen.shown();
+    for luma in 17..200 {
+        slot.put(grey(luma));
+    }
+    slot.put(grey(235));
+    // A probe goes now and then, and at most two frames.
+    seen.deaf.store(false, Ordering::Release);
+    seen.answer(&[ARRIVED, ARRIVED, PROBE].concat());
+    seen.wait("the newest picture", |s| colour(s, 5, 40) == WHITE);
+    assert!(screen.shown().frames <= before.frames + 4, "{:?}", screen.shown());
 }

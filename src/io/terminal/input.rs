@@ -1,0 +1,456 @@
+//! What a terminal sends, told apart: keys, and answers to what it was asked.
+//!
+//! Keys and answers come in one stream and look alike (`CSI 0 n` is an answer, `CSI A` a key), in
+//! pieces of any length. Here the stream is cut into sequences (ECMA-48, 5.4 and 8.3.27; DCS, APC
+//! and OSC up to their terminator); answers are read, and everything else is left to termina's
+//! parser of keys.
+
+use std::time::Duration;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use termina::event as keys;
+
+use crate::units::Size;
+
+/// Escape alone is the key once nothing followed for so long: what a terminal sends as one is seldom
+/// torn apart by more, and nobody feels less.
+const KEY: Duration = Duration::from_millis(50);
+
+/// What has begun as an answer to a question of ours is waited for so long.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// The longest sequence that is kept; an answer has some forty bytes.
+const LONGEST: usize = 4096;
+
+/// A terminal's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// To `CSI 5 n` (DSR): all that was written before has arrived.
+    Status,
+    /// To `CSI c` (DA1), which every terminal answers: all that was written before has arrived.
+    Attributes {
+        /// It shows sixel graphics (attribute 4).
+        sixel: bool,
+    },
+    /// To `CSI > q` (XTVERSION): the terminal's name and version.
+    Version(String),
+    /// To `CSI 16 t`: a cell's size in pixels.
+    Cell(Size),
+    /// To `CSI 14 t`: the text area's size in pixels.
+    Area(Size),
+    /// To a query of kitty's graphics protocol: whether it is understood.
+    Graphics(bool),
+}
+
+/// What came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A key.
+    Key(KeyEvent),
+    /// An answer.
+    Reply(Reply),
+}
+
+/// Cuts the stream; bytes go in as they are read.
+#[derive(Default)]
+pub struct Parser {
+    /// The beginning of what is not complete yet; at first an escape.
+    rest: Vec<u8>,
+    keys: termina::Parser,
+}
+
+impl Parser {
+    /// Takes bytes, and gives each event that is complete to `out`.
+    pub fn feed(&mut self, bytes: &[u8], mut out: impl FnMut(Event)) {
+        self.rest.extend_from_slice(bytes);
+        let rest = std::mem::take(&mut self.rest);
+        let mut at = 0;
+        while at < rest.len() {
+            let length = match cut(&rest[at..]) {
+                Cut::Keys(length) => {
+                    self.key(&rest[at..at + length], &mut out);
+                    length
+                }
+                Cut::Sequence(length) => {
+                    let sequence = &rest[at..at + length];
+                    match reply(sequence) {
+                        Some(reply) => out(Event::Reply(reply)),
+                        // What it does not know it keeps, as it should the beginning of a paste.
+                        None if is_key(sequence)
+                            && !self.key(sequence, &mut out)
+                            && sequence != b"\x1b[200~" =>
+                        {
+                            self.keys = termina::Parser::default();
+                        }
+                        None => {}
+                    }
+                    length
+                }
+                Cut::Nothing(length) => length,
+                Cut::Incomplete => break,
+            };
+            at += length;
+        }
+        self.rest.extend_from_slice(&rest[at..]);
+    }
+
+    /// How long to wait for more before [`Parser::expire`]; `None` where nothing is incomplete.
+    pub fn patience(&self) -> Option<Duration> {
+        match self.rest.as_slice() {
+            [] => None,
+            [0x1b, b'[', b'?' | b'>', ..] | [0x1b, b'P', b'>', ..] | [0x1b, b'_', b'G', ..] => Some(ANSWER),
+            _ => Some(KEY),
+        }
+    }
+
+    /// Nothing followed: what began like a sequence was Escape, or a key with Alt, or is torn.
+    pub fn expire(&mut self, mut out: impl FnMut(Event)) {
+        match std::mem::take(&mut self.rest).as_slice() {
+            [0x1b] => out(Event::Key(KeyCode::Esc.into())),
+            [0x1b, c @ 0x20..0x7f] => {
+                let key = KeyEvent::new(KeyCode::Char(char::from(*c)), KeyModifiers::ALT);
+                out(Event::Key(key));
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes keys; says whether any was complete.
+    fn key(&mut self, bytes: &[u8], out: &mut impl FnMut(Event)) -> bool {
+        self.keys.parse(bytes, false);
+        let mut is_complete = false;
+        while let Some(event) = self.keys.pop() {
+            is_complete = true;
+            if let keys::Event::Key(key) = event
+                && let Some(key) = translated(key)
+            {
+                out(Event::Key(key));
+            }
+        }
+        is_complete
+    }
+}
+
+/// What the beginning of the stream is, and how many bytes of it.
+enum Cut {
+    /// Plain keys.
+    Keys(usize),
+    /// A whole sequence.
+    Sequence(usize),
+    /// What nobody understands.
+    Nothing(usize),
+    /// It goes on.
+    Incomplete,
+}
+
+fn cut(bytes: &[u8]) -> Cut {
+    if bytes[0] != 0x1b {
+        let escape = bytes.iter().position(|&b| b == 0x1b);
+        return Cut::Keys(escape.unwrap_or(bytes.len()));
+    }
+    match bytes.get(1) {
+        None => Cut::Incomplete,
+        // Escape itself, before the next sequence.
+        Some(0x1b) => Cut::Keys(1),
+        Some(b'[') => control(bytes),
+        Some(b'O') => match bytes.get(2) {
+            None => Cut::Incomplete,
+            Some(0x20..0x7f) => Cut::Sequence(3),
+            Some(_) => Cut::Nothing(2),
+        },
+        Some(b'P' | b'_' | b']' | b'^' | b'X') => string(bytes),
+        Some(&first) => match 1 + utf8_length(first) {
+            length if length <= bytes.len() => Cut::Sequence(length),
+            _ => Cut::Incomplete,
+        },
+    }
+}
+
+/// `CSI`, parameters and intermediates, a final byte.
+fn control(bytes: &[u8]) -> Cut {
+    // Linux's console: CSI [ A is F1.
+    let from = if bytes.get(2) == Some(&b'[') { 3 } else { 2 };
+    match bytes[from..].iter().position(|b| !(0x20..0x40).contains(b)) {
+        None if bytes.len() > LONGEST => Cut::Nothing(bytes.len()),
+        None => Cut::Incomplete,
+        Some(end) if (0x40..0x7f).contains(&bytes[from + end]) => Cut::Sequence(from + end + 1),
+        Some(end) => Cut::Nothing(from + end),
+    }
+}
+
+/// DCS, APC, OSC, PM or SOS up to ST, or (as xterm does after OSC) BEL.
+fn string(bytes: &[u8]) -> Cut {
+    for (at, &byte) in bytes.iter().enumerate().skip(2) {
+        match (byte, bytes.get(at + 1)) {
+            (0x07, _) if bytes[1] == b']' => return Cut::Sequence(at + 1),
+            (0x1b, Some(b'\\')) => return Cut::Sequence(at + 2),
+            (0x1b, Some(_)) => return Cut::Nothing(at),
+            _ => {}
+        }
+    }
+    match bytes.len() {
+        0..=LONGEST => Cut::Incomplete,
+        length => Cut::Nothing(length),
+    }
+}
+
+const fn utf8_length(first: u8) -> usize {
+    match first {
+        0xc0..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf7 => 4,
+        _ => 1,
+    }
+}
+
+/// Whether a sequence may be a key: termina would take what is left of a string for keys.
+fn is_key(sequence: &[u8]) -> bool {
+    !matches!(sequence[1], b'P' | b'_' | b']' | b'^' | b'X')
+}
+
+fn reply(sequence: &[u8]) -> Option<Reply> {
+    let text = std::str::from_utf8(sequence.get(1..)?).ok()?;
+    if let Some(version) = text.strip_prefix("P>|").and_then(|t| t.strip_suffix("\x1b\\")) {
+        return Some(Reply::Version(version.to_owned()));
+    }
+    if let Some(answer) = text.strip_prefix("_G").and_then(|t| t.strip_suffix("\x1b\\")) {
+        return Some(Reply::Graphics(answer.ends_with(";OK")));
+    }
+    let control = text.strip_prefix('[')?;
+    if control == "0n" || control == "3n" {
+        return Some(Reply::Status);
+    }
+    if let Some(attributes) = control.strip_prefix('?').and_then(|t| t.strip_suffix('c')) {
+        // The first number is the terminal's class, the others are what it can do.
+        let sixel = attributes.split(';').skip(1).any(|attribute| attribute == "4");
+        return Some(Reply::Attributes { sixel });
+    }
+    let mut numbers = control.strip_suffix('t')?.split(';').map(str::parse::<u32>);
+    let (Some(Ok(what)), Some(Ok(height)), Some(Ok(width)), None) =
+        (numbers.next(), numbers.next(), numbers.next(), numbers.next())
+    else {
+        return None;
+    };
+    match what {
+        4 => Some(Reply::Area(Size::new(width, height))),
+        6 => Some(Reply::Cell(Size::new(width, height))),
+        _ => None,
+    }
+}
+
+/// The key as the interface knows keys; `None` for those that it never heard of.
+fn translated(key: keys::KeyEvent) -> Option<KeyEvent> {
+    let code = match key.code {
+        keys::KeyCode::Char(c) => KeyCode::Char(c),
+        keys::KeyCode::Enter => KeyCode::Enter,
+        keys::KeyCode::Backspace => KeyCode::Backspace,
+        keys::KeyCode::Tab => KeyCode::Tab,
+        keys::KeyCode::BackTab => KeyCode::BackTab,
+        keys::KeyCode::Escape => KeyCode::Esc,
+        keys::KeyCode::Left => KeyCode::Left,
+        keys::KeyCode::Right => KeyCode::Right,
+        keys::KeyCode::Up => KeyCode::Up,
+        keys::KeyCode::Down => KeyCode::Down,
+        keys::KeyCode::Home => KeyCode::Home,
+        keys::KeyCode::End => KeyCode::End,
+        keys::KeyCode::PageUp => KeyCode::PageUp,
+        keys::KeyCode::PageDown => KeyCode::PageDown,
+        keys::KeyCode::Insert => KeyCode::Insert,
+        keys::KeyCode::Delete => KeyCode::Delete,
+        keys::KeyCode::Function(number) => KeyCode::F(number),
+        _ => return None,
+    };
+    let mut modifiers = KeyModifiers::NONE;
+    for (from, to) in [
+        (keys::Modifiers::SHIFT, KeyModifiers::SHIFT),
+        (keys::Modifiers::ALT, KeyModifiers::ALT),
+        (keys::Modifiers::CONTROL, KeyModifiers::CONTROL),
+        (keys::Modifiers::SUPER, KeyModifiers::SUPER),
+        (keys::Modifiers::HYPER, KeyModifiers::HYPER),
+        (keys::Modifiers::META, KeyModifiers::META),
+    ] {
+        modifiers.set(to, key.modifiers.contains(from));
+    }
+    let kind = match key.kind {
+        keys::KeyEventKind::Press => KeyEventKind::Press,
+        keys::KeyEventKind::Repeat => KeyEventKind::Repeat,
+        keys::KeyEventKind::Release => KeyEventKind::Release,
+    };
+    Some(KeyEvent::new_with_kind(code, modifiers, kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn all(pieces: &[&[u8]]) -> Vec<Event> {
+        let mut parser = Parser::default();
+        let mut events = Vec::new();
+        for piece in pieces {
+            parser.feed(piece, |event| events.push(event));
+        }
+        parser.expire(|event| events.push(event));
+        assert_eq!(parser.patience(), None);
+        events
+    }
+
+    fn key(code: KeyCode, modifiers: KeyModifiers) -> Event {
+        Event::Key(KeyEvent::new(code, modifiers))
+    }
+
+    fn plain(c: char) -> Event {
+        key(KeyCode::Char(c), KeyModifiers::NONE)
+    }
+
+    #[test]
+    fn answers_are_read() {
+        for (bytes, wanted) in [
+            (&b"\x1b[0n"[..], Reply::Status),
+            (b"\x1b[?62;4;22c", Reply::Attributes { sixel: true }),
+            (b"\x1b[?4;6c", Reply::Attributes { sixel: false }),
+            (b"\x1b[?62c", Reply::Attributes { sixel: false }),
+            (b"\x1bP>|tmux 3.3a\x1b\\", Reply::Version("tmux 3.3a".to_owned())),
+            (b"\x1b[6;18;9t", Reply::Cell(Size::new(9, 18))),
+            (b"\x1b[4;432;720t", Reply::Area(Size::new(720, 432))),
+            (b"\x1b_Gi=31;OK\x1b\\", Reply::Graphics(true)),
+            (b"\x1b_Gi=31;EINVAL:no\x1b\\", Reply::Graphics(false)),
+        ] {
+            assert_eq!(all(&[bytes]), [Event::Reply(wanted)], "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn keys_are_read() {
+        use KeyModifiers as M;
+        for (bytes, wanted) in [
+            (&b"m"[..], plain('m')),
+            ("é".as_bytes(), plain('é')),
+            (b"?", plain('?')),
+            (b"\x03", key(KeyCode::Char('c'), M::CONTROL)),
+            (b"\r", key(KeyCode::Enter, M::NONE)),
+            (b"\t", key(KeyCode::Tab, M::NONE)),
+            (b"\x7f", key(KeyCode::Backspace, M::NONE)),
+            (b"\x1b", key(KeyCode::Esc, M::NONE)),
+            (b"\x1b[", key(KeyCode::Char('['), M::ALT)),
+            (b"\x1bO", key(KeyCode::Char('O'), M::ALT)),
+            (b"\x1bP", key(KeyCode::Char('P'), M::ALT)),
+            (b"\x1bx", key(KeyCode::Char('x'), M::ALT)),
+            ("\x1bé".as_bytes(), key(KeyCode::Char('é'), M::ALT)),
+            (b"\x1b[A", key(KeyCode::Up, M::NONE)),
+            (b"\x1bOA", key(KeyCode::Up, M::NONE)),
+            (b"\x1b[1;5C", key(KeyCode::Right, M::CONTROL)),
+            (b"\x1b[Z", key(KeyCode::BackTab, M::SHIFT)),
+            (b"\x1b[5~", key(KeyCode::PageUp, M::NONE)),
+            (b"\x1b[[A", key(KeyCode::F(1), M::NONE)),
+        ] {
+            assert_eq!(all(&[bytes]), [wanted], "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_release_is_told_from_a_press() {
+        let [Event::Key(released)] = all(&[b"\x1b[32;1:3u"])[..] else {
+            panic!("one key");
+        };
+        assert_eq!(
+            (released.code, released.kind),
+            (KeyCode::Char(' '), KeyEventKind::Release)
+        );
+    }
+
+    #[test]
+    fn escape_before_an_answer_is_a_key() {
+        assert_eq!(
+            all(&[b"\x1b\x1b[0nq"]),
+            [
+                key(KeyCode::Esc, KeyModifiers::NONE),
+                Event::Reply(Reply::Status),
+                plain('q')
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_unknown_types_nothing() {
+        for bytes in [
+            &b"\x1b]11;rgb:1e1e/1e1e/1e1e\x1b\\"[..],
+            b"\x1b]11;rgb:1e1e/1e1e/1e1e\x07",
+            b"\x1bP1+r544e\x1b\\",
+            b"\x1b[?2026;2$y",
+            b"\x1b[>41;379;0c",
+            b"\x1b[8;24;80t",
+            b"\x1b[12\x01",
+        ] {
+            let mut after = all(&[bytes, b"q"]);
+            assert_eq!(after.pop(), Some(plain('q')), "{}", bytes.escape_ascii());
+            let torn = key(KeyCode::Char('a'), KeyModifiers::CONTROL);
+            assert!(after.iter().all(|e| *e == torn), "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn patience_is_for_what_has_begun() {
+        let mut parser = Parser::default();
+        for (bytes, wanted) in [
+            (&b"a"[..], None),
+            (b"\x1b", Some(KEY)),
+            (b"P", Some(KEY)),
+            (b">|x", Some(ANSWER)),
+            (b"\x1b\\", None),
+        ] {
+            parser.feed(bytes, |_| ());
+            assert_eq!(parser.patience(), wanted);
+        }
+    }
+
+    fn piece() -> impl Strategy<Value = &'static [u8]> {
+        proptest::sample::select(vec![
+            &b"\x1b[0n"[..],
+            b"\x1b[?62;4c",
+            b"\x1bP>|kitty(0.36.4)\x1b\\",
+            b"\x1b_Gi=31;OK\x1b\\",
+            b"\x1b[6;16;8t",
+            b"q",
+            b"m ",
+            "é李".as_bytes(),
+            b"\x1b[A",
+            b"\x1bOB",
+            b"\x1b[5~",
+            b"\x1bx",
+            b"\x1b[32;1:3u",
+        ])
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// However the stream is torn, the same comes out.
+        #[test]
+        fn it_does_not_matter_where_the_stream_is_cut(
+            pieces in proptest::collection::vec(piece(), 1..20),
+            cuts in proptest::collection::vec(1_usize..7, 1..60),
+        ) {
+            let whole = pieces.concat();
+            let mut torn: Vec<&[u8]> = Vec::new();
+            let mut rest = &whole[..];
+            for cut in cuts {
+                let (head, tail) = rest.split_at(cut.min(rest.len()));
+                torn.push(head);
+                rest = tail;
+            }
+            torn.push(rest);
+            prop_assert_eq!(all(&torn), all(&pieces));
+        }
+
+        #[test]
+        fn nothing_in_the_stream_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut parser = Parser::default();
+            for piece in bytes.chunks(7) {
+                parser.feed(piece, |_| ());
+            }
+            parser.expire(|_| ());
+        }
+    }
+}
