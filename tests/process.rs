@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use facetty::media::stamp;
 use facetty::units::Size;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::files;
 use support::program::{Ended, Program, Server, person, source};
@@ -215,7 +216,7 @@ fn commands_are_obeyed_and_nonsense_is_answered() {
 }
 
 #[test]
-fn without_a_server_people_find_each_other_and_outlive_the_host() {
+fn without_a_server_people_find_each_other_and_outlive_their_hosts() {
     let folder = Folder::new();
     let clip = folder.clip();
     // A name of its own: other people on this network may be in a lobby.
@@ -233,13 +234,10 @@ fn without_a_server_people_find_each_other_and_outlive_the_host() {
     for _ in 0..2 {
         carol.event("first-frame");
     }
-    let carol_id = carol
-        .events()
-        .iter()
-        .find(|e| e["event"] == "joined")
-        .expect("in the room")["id"]
-        .clone();
+    let carol_id = carol.once("joined")["id"].clone();
     bob.event_where("first-frame", |e| e["peer"] == carol_id);
+
+    let bob_id = bob.once("joined")["id"].clone();
 
     let ended = ann.leave();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -250,12 +248,93 @@ fn without_a_server_people_find_each_other_and_outlive_the_host() {
             "the picture stands: {stats}"
         );
     }
-    for person in [bob, carol] {
+
+    // One of those who remain is the host now: newcomers find the room, and both in it.
+    let (mut host, host_id, mut other, other_id) = if bob_id.as_str() < carol_id.as_str() {
+        (bob, bob_id, carol, carol_id)
+    } else {
+        (carol, carol_id, bob, bob_id)
+    };
+    host.once("serving");
+    let mut dave = start("dave");
+    for _ in 0..2 {
+        dave.event("first-frame");
+    }
+    // That one crashes, and the room is opened once more.
+    let dave_id = dave.once("joined")["id"].clone();
+    other.event_where("first-frame", |e| e["peer"] == dave_id);
+    host.kill();
+    let next = if other_id.as_str() < dave_id.as_str() {
+        &mut other
+    } else {
+        &mut dave
+    };
+    next.once("serving");
+    let mut erin = start("erin");
+    erin.event_where("first-frame", |e| e["peer"] == other_id);
+    for (person, served) in [
+        (other, other_id.as_str() < dave_id.as_str()),
+        (dave, dave_id.as_str() < other_id.as_str()),
+        (erin, false),
+    ] {
         let ended = person.leave();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        assert!(
-            ended.all("serving").is_empty(),
-            "only the first one opens the room"
+        assert_eq!(!ended.all("serving").is_empty(), served, "one opens the room");
+        let with_host = ended
+            .all("connected")
+            .into_iter()
+            .filter(|e| e["peer"] == host_id)
+            .count();
+        assert!(with_host <= 1, "no call was set up anew");
+    }
+}
+
+#[test]
+fn two_servers_of_one_room_become_one_with_all_who_are_there() {
+    let room = format!("twice-{}", std::process::id());
+    // What is found on one machine is not found on the other, but by the network.
+    let machines = [Folder::new(), Folder::new()];
+    let start = |machine: usize, name: &str| {
+        let args = ["--headless", "--room", &room, "--name", name, "--camera", "test"];
+        let args = [&args[..], &["--mic", "none", "--speaker", "none"]].concat();
+        Program::start_in(machines[machine].0.path(), &args)
+    };
+    let pair = |machine: usize, host: &str, guest: &str| {
+        let mut host = start(machine, host);
+        host.event("serving");
+        let mut guest = start(machine, guest);
+        guest.event("first-frame");
+        [host, guest]
+    };
+    let [ann, bob] = pair(0, "ann", "bob");
+    // Whoever is stopped answers nobody who looks for the room.
+    ann.signal(Signal::STOP);
+    let [carol, dave] = pair(1, "carol", "dave");
+    ann.signal(Signal::CONT);
+    let mut people = [ann, bob, carol, dave];
+    let ids: Vec<Value> = people
+        .iter_mut()
+        .map(|p| p.once("joined")["id"].clone())
+        .collect();
+    for (person, own) in people.iter_mut().zip(&ids) {
+        for other in ids.iter().filter(|id| *id != own) {
+            if !person
+                .events()
+                .iter()
+                .any(|e| e["event"] == "first-frame" && e["peer"] == *other)
+            {
+                person.event_where("first-frame", |e| e["peer"] == *other);
+            }
+        }
+    }
+    for person in people {
+        let ended = person.leave();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert_eq!(
+            ended.all("connected").len(),
+            3,
+            "each call is set up once: {:#?}",
+            ended.events
         );
     }
 }

@@ -267,6 +267,12 @@ impl Call {
         self.people.is_empty()
     }
 
+    /// How many of the others have a smaller identity: an order that all agree on.
+    pub fn rank(&self) -> usize {
+        let me = self.id.as_ref();
+        self.people.keys().filter(|id| Some(*id) < me).count()
+    }
+
     /// Changes one person's state and takes what comes of it; [`Call::settle`] is still to follow.
     fn with(&mut self, id: &PeerId, now: Instant, act: impl FnOnce(&mut Someone)) {
         if let Some(someone) = self.people.get_mut(id) {

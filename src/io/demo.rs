@@ -46,7 +46,13 @@ pub async fn run(mut options: CallOptions, log: Option<PathBuf>) -> Result<(), C
             runtime.map(|runtime| runtime.block_on(drive::run(peer, Place::ByOptions, None, quit)))
         })
         .expect("the system starts a thread");
-    let result = drive::run(options, Place::Known(meeting), log, std::future::pending()).await;
+    let result = drive::run(
+        options,
+        Place::Known(Box::new(meeting)),
+        log,
+        std::future::pending(),
+    )
+    .await;
     drop(quit);
     match thread.join() {
         Ok(Ok(Err(error))) => tracing::warn!(%error, "the built-in peer ended early"),

@@ -19,7 +19,7 @@ use super::headless::ScreenSink;
 use super::meet::Meeting;
 use super::screen::{self, ScreenConfig};
 use super::signals::{Asked, Signals};
-use super::socket::{self, JoinRequest, Socket, SocketEvent};
+use super::socket::{self, JoinRequest, Socket, SocketError, SocketEvent};
 use super::sound::{self, MicSource, Sound, SoundCommand, SoundConfig, SoundEvent, SpeakerSink, VoiceStats};
 use super::source::{self, CameraSource, Source, SourceEvent};
 use super::terminal::Terminal;
@@ -27,7 +27,7 @@ use super::udp::Udp;
 use crate::call::targets::MAX_TARGETS;
 use crate::call::{Call, CallConfig, EncodedVideo, Event, Output, PathState};
 use crate::media::video::VideoCodec;
-use crate::signal::message::PeerId;
+use crate::signal::message::{ErrorCode, PeerId};
 use crate::text::SafeText;
 use crate::ui::Ui;
 use crate::ui::state::{Me, State, Tone};
@@ -95,7 +95,7 @@ pub enum Place {
     /// To be found by [`CallOptions::server`], or opened.
     ByOptions,
     /// Known already.
-    Known(Meeting),
+    Known(Box<Meeting>),
 }
 
 /// Runs a call to its end: the user leaves, the time is over, or `quit` is ready.
@@ -120,6 +120,8 @@ struct Driver {
     udp: Udp,
     meeting: Meeting,
     socket: Socket,
+    /// By the one who hosted, or to another one's.
+    has_moved: bool,
     key: String,
     front: Front,
     signals: Option<Signals>,
@@ -153,7 +155,7 @@ enum Step {
     Source(SourceEvent),
     Socket(SocketEvent),
     Front(Vec<Want>),
-    Moved(Url),
+    Moved(Box<Meeting>),
     Quit,
     Timeout,
 }
@@ -188,7 +190,7 @@ impl Driver {
         let source = source::start(options.camera.clone(), options.fps, outputs, source_sender)?;
         source.set_on(options.camera_on);
         let meeting = match (place, &options.server) {
-            (Place::Known(meeting), _) => meeting,
+            (Place::Known(meeting), _) => *meeting,
             (Place::ByOptions, Some(server)) => Meeting::named(server.clone(), &options.room),
             (Place::ByOptions, None) => Meeting::found_or_opened(&options.room).await?,
         };
@@ -216,6 +218,7 @@ impl Driver {
             udp,
             meeting,
             socket,
+            has_moved: false,
             key,
             front,
             signals,
@@ -285,7 +288,7 @@ impl Driver {
             event = self.socket.event() => Step::Socket(event),
             Some(event) = self.decoded.recv() => Step::Decoded(event),
             Some(event) = self.sources.recv() => Step::Source(event),
-            server = self.meeting.moved() => Step::Moved(server),
+            meeting = self.meeting.moved() => Step::Moved(Box::new(meeting)),
             () = quit => Step::Quit,
         }
     }
@@ -308,14 +311,7 @@ impl Driver {
                 self.sizes.insert(peer, size);
             }
             Step::Source(event) => self.handle_source(event, now),
-            Step::Moved(server) => {
-                if self.call.is_empty() {
-                    self.meeting = Meeting::named(server, &self.options.room);
-                    self.socket = socket::connect(join(&self.options, &self.meeting.server, &self.key));
-                    let invite = self.meeting.invite.clone();
-                    self.tell(&Happening::Invite(&invite), now);
-                }
-            }
+            Step::Moved(meeting) => self.handle_moved(*meeting, now),
             Step::Asked(Asked::Suspend) => {
                 if let Front::Terminal(front) = &mut self.front {
                     front.suspend();
@@ -379,11 +375,38 @@ impl Driver {
     fn handle_socket(&mut self, event: SocketEvent, now: Instant) -> Result<(), CallError> {
         match event {
             SocketEvent::Message(message) => self.call.handle_server(message, now),
-            SocketEvent::Up => self.tell(&Happening::Signaling { up: true, why: "" }, now),
-            SocketEvent::Down { why, .. } => self.tell(&Happening::Signaling { up: false, why: &why }, now),
-            SocketEvent::Failed(error) => return Err(error.into()),
+            SocketEvent::Up => {
+                self.meeting.handle_back();
+                self.tell(&Happening::Signaling { up: true, why: "" }, now);
+            }
+            SocketEvent::Down { why, .. } => {
+                self.meeting.handle_lost(self.call.rank(), false);
+                self.tell(&Happening::Signaling { up: false, why: &why }, now);
+            }
+            SocketEvent::Failed(error) => {
+                let why = error.to_string();
+                match error {
+                    SocketError::Unreachable { .. } if self.meeting.handle_lost(self.call.rank(), true) => {}
+                    // Two rooms became one, in which there is no place left: the call goes on.
+                    SocketError::Refused { code, .. } if self.has_moved && code == ErrorCode::RoomFull => {}
+                    error => return Err(error.into()),
+                }
+                self.tell(&Happening::Signaling { up: false, why: &why }, now);
+            }
         }
         Ok(())
+    }
+
+    /// Meets the others at another server; who is known stays known, and calls go on.
+    fn handle_moved(&mut self, meeting: Meeting, now: Instant) {
+        self.has_moved = true;
+        self.meeting = meeting;
+        self.socket = socket::connect(join(&self.options, &self.meeting.server, &self.key));
+        let invite = self.meeting.invite.clone();
+        self.tell(&Happening::Invite(&invite), now);
+        if self.meeting.hosted {
+            self.tell(&Happening::Serving(&invite), now);
+        }
     }
 
     /// Carries out what the call and the front want, until both are silent.

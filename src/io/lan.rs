@@ -19,9 +19,9 @@
 //! [`Watch`] yields the address to move to when another one turns out to come first: on one machine
 //! the one that holds the lock (the other does not even go to the network), and between machines
 //! the one whose key is smaller. A key begins with the time at which it was made, so it is usually
-//! the older that stays. The order is the same for everybody, so the two never swap places, and
-//! whoever is still alone is the one who should follow: connect to that address with the same key,
-//! and drop the own [`Advert`] and server. Somebody who is not alone any more should stay.
+//! the older that stays. The order is the same for everybody, so the two never swap places. Who is
+//! told to move connects to that address and drops the own [`Advert`] and server, also with people
+//! there: they lose the server, look for the room and find the other one (`meet.rs`).
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -1,8 +1,16 @@
 //! Where people meet: a server that was named, one found on the local network, or one opened here.
+//!
+//! A room without a named server outlives whoever hosts it. Those who lose the server look for the
+//! room again, and take turns at opening it anew: first who has the smallest identity, then (had
+//! that one gone as well) the next. Two servers of one room that find each other become one: the
+//! younger gives up ([`lan`]), and those who were there look for the room again, and find the other.
 
+use std::future::pending;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
 use url::{Host, Url};
 
 use super::lan;
@@ -13,6 +21,10 @@ use crate::ui::state::Invite;
 /// The port of a meeting point, where it is free.
 pub const PORT: u16 = 7880;
 
+/// Somebody's turn to open a room anew lasts so long: opening it takes milliseconds, and finding it
+/// as long as [`lan::find`] looks.
+const TURN: Duration = Duration::from_secs(1);
+
 /// The meeting point of a call.
 pub struct Meeting {
     /// Where to join.
@@ -21,8 +33,13 @@ pub struct Meeting {
     pub invite: Invite,
     /// The server runs in this process.
     pub hosted: bool,
+    room: String,
+    /// It was found, or can be found, without its address.
+    on_lan: bool,
     found: Option<(lan::Advert, lan::Watch)>,
     task: Option<JoinHandle<()>>,
+    /// Looks for where the room is now; one task at most.
+    search: JoinSet<Self>,
 }
 
 impl Meeting {
@@ -33,9 +50,20 @@ impl Meeting {
             server,
             invite,
             hosted: false,
+            room: room.to_owned(),
+            on_lan: false,
             found: None,
             task: None,
+            search: JoinSet::new(),
         }
+    }
+
+    /// At a server that was found on this machine or the local network.
+    fn found(server: Url, room: &str) -> Self {
+        let mut meeting = Self::named(server, room);
+        meeting.invite = invite(&reachable(&meeting.server), room);
+        meeting.on_lan = true;
+        meeting
     }
 
     /// Looks for the room on this machine and the local network, half a second at most; where it is
@@ -45,9 +73,7 @@ impl Meeting {
     /// Where no server can be opened.
     pub async fn found_or_opened(room: &str) -> Result<Self, ServeError> {
         if let Some(server) = lan::find(room).await {
-            let mut meeting = Self::named(server.clone(), room);
-            meeting.invite = invite(&reachable(&server), room);
-            return Ok(meeting);
+            return Ok(Self::found(server, room));
         }
         Self::opened(room, Ipv4Addr::UNSPECIFIED.into(), true)
     }
@@ -74,18 +100,68 @@ impl Meeting {
             server,
             invite,
             hosted: true,
+            room: room.to_owned(),
+            on_lan: advertise,
             found,
             task: Some(task),
+            search: JoinSet::new(),
         })
     }
 
-    /// Waits until it turns out that somebody else opened the same room at the same moment, and ours
-    /// is the one to give up: that server's address.
-    pub async fn moved(&mut self) -> Url {
-        match &mut self.found {
-            Some((_, watch)) => watch.moved().await,
-            None => std::future::pending().await,
+    /// The connection to the server was lost. Where the server was not named by anybody, looks for
+    /// the room elsewhere, and opens it here once `rank` others had their turn. Says whether it does.
+    /// `is_final`: nobody tries this server any more.
+    pub fn handle_lost(&mut self, rank: usize, is_final: bool) -> bool {
+        if self.hosted || !self.on_lan {
+            return false;
         }
+        if is_final || self.search.is_empty() {
+            let old = (!is_final).then(|| self.server.clone());
+            self.search.abort_all();
+            self.search = JoinSet::new();
+            self.search.spawn(search(self.room.clone(), rank, old));
+        }
+        true
+    }
+
+    /// The connection stands again.
+    pub fn handle_back(&mut self) {
+        self.search.abort_all();
+        self.search = JoinSet::new();
+    }
+
+    /// Waits until the room is to be met elsewhere: it has another server after this one was lost, or
+    /// somebody else opened the same room before us.
+    pub async fn moved(&mut self) -> Self {
+        let watch = async {
+            match &mut self.found {
+                Some((_, watch)) => watch.moved().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            server = watch => Self::found(server, &self.room),
+            Some(Ok(meeting)) = self.search.join_next() => meeting,
+        }
+    }
+}
+
+/// Looks for the room until it is found at another server than `old` or, after `rank` turns, opened
+/// here.
+async fn search(room: String, rank: usize, old: Option<Url>) -> Meeting {
+    let mut turns = 0;
+    loop {
+        match lan::find(&room).await {
+            Some(server) if Some(&server) != old.as_ref() => return Meeting::found(server, &room),
+            // It is there, so it will be reached again by itself.
+            Some(_) => {}
+            None if turns >= rank => match Meeting::opened(&room, Ipv4Addr::UNSPECIFIED.into(), true) {
+                Ok(meeting) => return meeting,
+                Err(error) => tracing::warn!(%error, "the room cannot be opened here"),
+            },
+            None => turns += 1,
+        }
+        sleep(TURN).await;
     }
 }
 

@@ -44,6 +44,13 @@ impl Program {
         )
     }
 
+    /// Likewise, with its own directory for what lives as long as a login: as on another machine.
+    pub fn start_in<S: AsRef<str>>(runtime: &Path, args: &[S]) -> Self {
+        let mut command = command(args);
+        command.env("XDG_RUNTIME_DIR", runtime);
+        Self::spawn(command, format!("in {}", runtime.display()))
+    }
+
     fn spawn(mut command: Command, args: String) -> Self {
         let mut child: Child = command
             .stdin(Stdio::piped())
