@@ -87,6 +87,9 @@ pub struct MediaArgs {
     /// auto, none, a device's name, wav:PATH (writes what would be heard) [default: auto]
     #[arg(long, value_name = "SINK")]
     pub speaker: Option<String>,
+    /// Echo cancellation; off spares a headset the work [default: on]
+    #[arg(long, value_enum, value_name = "on|off")]
+    pub aec: Option<Switch>,
     /// Join with the microphone off
     #[arg(long, action = ArgAction::SetTrue)]
     pub muted: bool,
@@ -236,6 +239,11 @@ impl MediaArgs {
             (None, Some(text)) => CodecChoice::from_str(text, false).map_err(|e| format!("codec: {e}"))?,
             (None, None) => CodecChoice::Auto,
         };
+        let aec = match (self.aec, &config.aec) {
+            (Some(aec), _) => aec,
+            (None, Some(text)) => Switch::from_str(text, false).map_err(|e| format!("aec: {e}"))?,
+            (None, None) => Switch::On,
+        };
         let fps = self.fps.or(config.fps).unwrap_or(30);
         if !(1..=60).contains(&fps) {
             return Err(format!("fps is {fps}; it goes from 1 to 60"));
@@ -254,6 +262,7 @@ impl MediaArgs {
             speaker: speaker
                 .parse::<SpeakerSink>()
                 .map_err(|e| format!("--speaker {speaker}: {e}"))?,
+            echo_cancelled: aec == Switch::On,
             mic_on: !(self.muted || config.muted.unwrap_or(false)),
             camera_on: !(self.no_video || config.no_video.unwrap_or(false)),
             fps,
@@ -270,6 +279,15 @@ impl MediaArgs {
             duration: self.duration,
         })
     }
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// On.
+    On,
+    /// Off.
+    Off,
 }
 
 impl Color {

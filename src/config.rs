@@ -18,6 +18,8 @@ pub struct Config {
     pub mic: Option<String>,
     /// `--speaker`
     pub speaker: Option<String>,
+    /// `--aec`: `on` or `off`
+    pub aec: Option<String>,
     /// `--muted`
     pub muted: Option<bool>,
     /// `--no-video`

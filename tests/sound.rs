@@ -81,6 +81,7 @@ fn a_wrong_name_is_told_with_the_right_ones() {
             mic: MicSource::Device("mic-of-c".into()),
             speaker: SpeakerSink::None,
             mic_on: true,
+            echo_cancelled: true,
         };
         let _sound = sound::start(config, events).expect("a missing device is no error");
         let notice = loop {
@@ -113,6 +114,7 @@ impl Person {
             mic: format!("mic-{who}").parse().expect("a good name"),
             speaker: format!("Speaker-of-{who}").parse().expect("a good name"),
             mic_on: true,
+            echo_cancelled: true,
         };
         let sound = sound::start(config, sender).expect("no file is needed");
         let other = peer(if who == "a" { "b" } else { "a" });

@@ -362,27 +362,33 @@ fn rss_mb(pid: u32) -> f64 {
 struct Loopback {
     bytes: f64,
     packets: f64,
+    packets_v6: f64,
 }
 
 impl Loopback {
     /// Ethernet 14, IPv4 20, UDP 8.
     const HEADERS: f64 = 42.0;
+    /// What the header of IPv6 has more.
+    const V6_MORE: f64 = 20.0;
 
     fn now() -> Self {
-        let devices = std::fs::read_to_string("/proc/net/dev").unwrap_or_default();
-        let fields = devices
-            .lines()
-            .find_map(|l| l.trim().strip_prefix("lo:"))
-            .unwrap_or_default();
-        let mut fields = fields.split_whitespace().map(|f| f.parse().unwrap_or(f64::NAN));
+        let field = |file: &str, line: &str, n: usize| {
+            let text = std::fs::read_to_string(file).unwrap_or_default();
+            let fields = text.lines().find_map(|l| l.trim().strip_prefix(line));
+            let field = fields.and_then(|f| f.split_whitespace().nth(n)?.parse().ok());
+            field.unwrap_or(f64::NAN)
+        };
         Self {
-            bytes: fields.next().unwrap_or(f64::NAN),
-            packets: fields.next().unwrap_or(f64::NAN),
+            bytes: field("/proc/net/dev", "lo:", 0),
+            packets: field("/proc/net/dev", "lo:", 1),
+            packets_v6: field("/proc/net/snmp6", "Udp6OutDatagrams", 0),
         }
     }
 
     fn payload_kbit_since(&self) -> f64 {
         let now = Self::now();
-        (now.bytes - self.bytes - Self::HEADERS * (now.packets - self.packets)) * 8.0 / 1e3
+        let headers =
+            Self::HEADERS * (now.packets - self.packets) + Self::V6_MORE * (now.packets_v6 - self.packets_v6);
+        (now.bytes - self.bytes - headers) * 8.0 / 1e3
     }
 }

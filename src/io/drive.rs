@@ -60,6 +60,8 @@ pub struct CallOptions {
     pub mic: MicSource,
     /// Where the others' voices go.
     pub speaker: SpeakerSink,
+    /// What the speaker plays is taken out of what the microphone captures.
+    pub echo_cancelled: bool,
     /// Join with the microphone on.
     pub mic_on: bool,
     /// Join with the camera on.
@@ -173,6 +175,7 @@ impl Driver {
                 mic: options.mic.clone(),
                 speaker: options.speaker.clone(),
                 mic_on: options.mic_on,
+                echo_cancelled: options.echo_cancelled,
             },
             sound_sender,
         )?;

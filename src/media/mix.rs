@@ -19,10 +19,11 @@ impl Default for Mixer {
     }
 }
 
-/// Adds `voice` to `sum`.
-pub fn add(sum: &mut [f32; BLOCK], voice: &[f32; BLOCK]) {
-    for (sum, voice) in sum.iter_mut().zip(voice) {
-        *sum += voice;
+/// Adds `voice` to `sum`, at a volume that goes evenly from the factor `from` to the factor `to`.
+pub fn add(sum: &mut [f32; BLOCK], voice: &[f32; BLOCK], from: f32, to: f32) {
+    for (i, (sum, voice)) in sum.iter_mut().zip(voice).enumerate() {
+        let factor = from + (to - from) * (i + 1) as f32 / BLOCK as f32;
+        *sum += voice * factor;
     }
 }
 
@@ -63,9 +64,17 @@ mod tests {
     fn what_fits_is_not_touched() {
         let mut mixer = Mixer::default();
         let mut sum = [0.3; BLOCK];
-        add(&mut sum, &[0.4; BLOCK]);
+        add(&mut sum, &[0.8; BLOCK], 0.5, 0.5);
         mixer.limit(&mut sum);
         assert!(sum.iter().all(|s| (*s - 0.7).abs() < 1e-6));
+    }
+
+    #[test]
+    fn a_change_of_volume_does_not_click() {
+        let mut sum = [0.0; BLOCK];
+        add(&mut sum, &[1.0; BLOCK], 1.0, 0.25);
+        assert_eq!(sum[BLOCK - 1], 0.25);
+        assert!(sum.windows(2).all(|w| (w[1] - w[0]).abs() < 0.002));
     }
 
     #[test]

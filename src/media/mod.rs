@@ -1,6 +1,9 @@
 //! Pictures and voice as data: frames, codecs, the jitter buffer, and sources that need no device.
 
 pub mod audio;
+pub mod chime;
+pub mod clean;
+pub mod drift;
 pub mod frame;
 pub mod jitter;
 pub mod level;

@@ -1,13 +1,12 @@
 //! WAV files in the place of a microphone and of a speaker.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
 
-use crate::media::audio::RATE;
+use crate::media::audio::{BLOCK, RATE};
 use crate::media::resample::Resampler;
 
 /// The sample rates in hertz that are taken.
@@ -34,8 +33,11 @@ pub enum WavError {
 pub struct WavLoop<R = BufReader<File>> {
     path: PathBuf,
     reader: WavReader<R>,
-    resampler: Resampler,
-    ready: VecDeque<f32>,
+    /// Where the file's rate is another.
+    resampler: Option<Resampler>,
+    input: Vec<f32>,
+    ready: Vec<f32>,
+    taken: usize,
     /// Something came since the beginning, so that beginning again makes sense.
     heard: bool,
 }
@@ -68,8 +70,10 @@ impl<R: Read + Seek> WavLoop<R> {
         let mut wav = Self {
             path: path.into(),
             reader,
-            resampler: Resampler::new(sample_rate, RATE),
-            ready: VecDeque::new(),
+            resampler: (sample_rate != RATE).then(|| Resampler::giving(sample_rate, RATE)),
+            input: Vec::new(),
+            ready: Vec::new(),
+            taken: 0,
             heard: false,
         };
         // The first samples now, so that a broken file is told at the start and not in the call.
@@ -79,26 +83,47 @@ impl<R: Read + Seek> WavLoop<R> {
 
     /// The next samples. On an error the rest of `out` is silence.
     pub fn fill(&mut self, out: &mut [f32]) -> Result<(), WavError> {
-        for i in 0..out.len() {
-            while self.ready.is_empty() {
-                if let Err(error) = self.more() {
-                    out[i..].fill(0.0);
-                    return Err(error);
-                }
+        let mut filled = 0;
+        while filled < out.len() {
+            if self.taken == self.ready.len()
+                && let Err(error) = self.more()
+            {
+                out[filled..].fill(0.0);
+                return Err(error);
             }
-            out[i] = self.ready.pop_front().unwrap_or(0.0);
+            let count = (out.len() - filled).min(self.ready.len() - self.taken);
+            out[filled..filled + count].copy_from_slice(&self.ready[self.taken..self.taken + count]);
+            (filled, self.taken) = (filled + count, self.taken + count);
         }
         Ok(())
     }
 
-    /// Reads one sample of each channel, from the beginning again after the last.
+    /// Makes the next 10 ms ready.
     fn more(&mut self) -> Result<(), WavError> {
+        let needs = self.resampler.as_ref().map_or(BLOCK, Resampler::needs);
+        self.input.clear();
+        while self.input.len() < needs {
+            let sample = self.sample()?;
+            self.input.push(sample);
+        }
+        self.taken = 0;
+        match &mut self.resampler {
+            Some(resampler) => {
+                self.ready.resize(BLOCK, 0.0);
+                resampler.run(&self.input, &mut self.ready);
+            }
+            None => std::mem::swap(&mut self.input, &mut self.ready),
+        }
+        Ok(())
+    }
+
+    /// The next sample; from the beginning again after the last.
+    fn sample(&mut self) -> Result<f32, WavError> {
         loop {
             match read(&mut self.reader) {
                 Some(Ok(sample)) => {
                     self.heard = true;
-                    self.resampler.push(sample, |s| self.ready.push_back(s));
-                    return Ok(());
+                    return Ok(sample);
                 }
                 // A file that was cut off ends where it was cut.
                 None | Some(Err(_)) if self.heard => {
@@ -273,9 +298,9 @@ mod tests {
     fn another_rate_takes_the_same_time() {
         let samples: Vec<i32> = (0..8_000).map(|i| i % 100 * 100).collect();
         let mut wav = open(&wav(spec(1, 8_000, 16), &samples)).expect("a file");
-        let mut second = vec![0.0; 48_000];
+        let mut second = vec![0.0; 47_520];
         wav.fill(&mut second).expect("sound");
-        assert!(wav.reader.samples::<i32>().count() <= 100);
+        assert!(wav.reader.samples::<i32>().count() <= 160);
     }
 
     #[test]

@@ -56,16 +56,17 @@ pub fn layout(state: &State) -> Layout {
         };
     }
     let stage = Rect::new(0, 0, cols, rows - 1);
+    let tiles = grid(stage, state.people.len());
     let shows_own = state.me.has_camera && state.me.camera_on;
     let own = match state.people.len() {
         _ if !shows_own => None,
         0 => Some(stage),
         _ if cols < OWN_FROM_COLS => None,
-        _ => Some(corner(stage, state.me.picture)),
+        _ => Some(corner(stage, &tiles, state.me.picture)),
     };
     Layout {
         stage,
-        tiles: grid(stage, state.people.len()),
+        tiles,
         own,
         status,
     }
@@ -81,11 +82,16 @@ pub fn pixels(area: Rect) -> Size {
     Cells::new(area.width, area.height).pixels()
 }
 
-/// The lower right corner: a fifth of the width and at most a third of the height, in the shape of
-/// the picture (4:3 until it is known).
-fn corner(stage: Rect, picture: Option<Size>) -> Rect {
+/// The lower right corner: a fifth of the width and at most a third of the height, in a grid a third
+/// of the last tile's width as well, so that its middle stays free; in the shape of the picture (4:3
+/// until it is known).
+fn corner(stage: Rect, tiles: &[Tile], picture: Option<Size>) -> Rect {
     let picture = picture.unwrap_or(Size::new(4, 3));
     let mut bounds = Cells::new(stage.width / 5, stage.height / 3);
+    if let [_, .., last] = tiles {
+        bounds.cols = bounds.cols.min(last.area.width / 3).max(1);
+        bounds.rows = bounds.rows.min(last.area.height / 2).max(1);
+    }
     // Rounded to whole cells, a picture may fit into what it filled a little smaller once more.
     let Cells { cols, rows } = loop {
         let fitted = fit(picture, CellRect::new(0, 0, bounds.cols, bounds.rows)).size();

@@ -27,6 +27,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LAST_WAIT: Duration = Duration::from_secs(8);
 /// A stream that lived so long was a good one, and the next wait is short again.
 const GOOD: Duration = Duration::from_secs(10);
+/// How often it is looked whether the system's choice is another one now.
+const FOLLOW: Duration = Duration::from_secs(2);
 /// A stream whose callback was not called for so long is dead.
 const SILENCE: Duration = Duration::from_secs(5);
 /// How long the end waits for a device to be closed; a hung sound server holds up nobody.
@@ -36,15 +38,18 @@ const CLOSING: Duration = Duration::from_millis(300);
 pub(super) struct Owner {
     quit: Arc<AtomicBool>,
     thread: Thread,
-    ended: Receiver<()>,
+    /// Where its end is waited for.
+    ended: Option<Receiver<()>>,
 }
 
 /// Opens the device of this name (the system's, where there is none) and keeps it open. What becomes
-/// of it is told through `reports`, and `audio` is woken for that and for each of its callbacks.
+/// of it is told through `reports` under `number`, and `audio` is woken for that and for each of its
+/// callbacks. All but the first owner of a direction (number 0) say which device they opened.
 ///
 /// `None` where the system cannot start a thread, which was reported.
 pub(super) fn own(
     direction: Direction,
+    number: u32,
     name: Option<String>,
     reports: Reports,
     audio: Thread,
@@ -53,11 +58,13 @@ pub(super) fn own(
     let (ending, ended) = sync_channel(1);
     let keeper = Keeper {
         direction,
+        number,
         name,
         reports: reports.clone(),
         audio,
         quit: quit.clone(),
         missing: false,
+        chosen: number > 0,
         on_server: false,
         _ending: ending,
     };
@@ -68,14 +75,21 @@ pub(super) fn own(
         Ok(handle) => Some(Owner {
             quit,
             thread: handle.thread().clone(),
-            ended,
+            ended: Some(ended),
         }),
         Err(error) => {
             let why = format!("no {direction}: cannot start its thread: {error}");
             // The channel has room for the first report of each direction.
-            let _ = reports.try_send((direction, Report::Missing(why)));
+            let _ = reports.try_send((direction, number, Report::Missing(why)));
             None
         }
+    }
+}
+
+impl Owner {
+    /// Lets the device go without waiting until it is closed.
+    pub(super) fn retire(mut self) {
+        self.ended = None;
     }
 }
 
@@ -83,19 +97,24 @@ impl Drop for Owner {
     fn drop(&mut self) {
         self.quit.store(true, Ordering::Release);
         self.thread.unpark();
-        // Ends when the keeper drops its end.
-        let _ = self.ended.recv_timeout(CLOSING);
+        if let Some(ended) = &self.ended {
+            // Ends when the keeper drops its end.
+            let _ = ended.recv_timeout(CLOSING);
+        }
     }
 }
 
 struct Keeper {
     direction: Direction,
+    number: u32,
     name: Option<String>,
     reports: Reports,
     audio: Thread,
     quit: Arc<AtomicBool>,
     /// It was said that the device is missing.
     missing: bool,
+    /// The next device that opens was chosen, which is worth a line.
+    chosen: bool,
     /// The device was once reached through a sound server, which is waited for when it goes.
     on_server: bool,
     /// Dropped last.
@@ -128,13 +147,25 @@ impl Watch {
     }
 }
 
+/// How a stream ended.
+enum End {
+    /// It failed, for this reason.
+    Lost(String),
+    /// The system chose another device.
+    Moved,
+}
+
 impl Keeper {
     fn run(mut self) {
         let mut wait = FIRST_WAIT;
         while !self.quits() {
             let opened = clock::now();
             let why = match self.keep() {
-                Ok(why) => {
+                Ok(End::Moved) => {
+                    self.chosen = true;
+                    continue;
+                }
+                Ok(End::Lost(why)) => {
                     if clock::now().saturating_duration_since(opened) > GOOD {
                         wait = FIRST_WAIT;
                     }
@@ -154,8 +185,8 @@ impl Keeper {
         }
     }
 
-    /// Opens the device and watches it. Returns why it was lost, or as an error why it did not open.
-    fn keep(&mut self) -> Result<String, String> {
+    /// Opens the device and watches it. Returns how it ended, or as an error why it did not open.
+    fn keep(&mut self) -> Result<End, String> {
         let (sender, why) = sync_channel(1);
         let watch = Arc::new(Watch {
             failed: AtomicBool::new(false),
@@ -175,32 +206,40 @@ impl Keeper {
         self.on_server = found.on_server;
         tracing::info!("{} is {}", self.direction, found.name);
         self.report(port);
-        if std::mem::take(&mut self.missing) {
-            let back = format!("{} is back: {}", self.direction, found.name);
-            self.report(Report::Back(back));
+        let (missing, chosen) = (
+            std::mem::take(&mut self.missing),
+            std::mem::take(&mut self.chosen),
+        );
+        if missing || chosen {
+            let is = if missing { "is back:" } else { "is now" };
+            let news = format!("{} {is} {}", self.direction, found.name);
+            self.report(Report::News(news));
         }
-        let reason = self.watch(&watch, &why);
+        let end = self.watch(&watch, &why, &found);
         drop(stream);
-        Ok(reason)
+        Ok(end)
     }
 
-    /// Waits until the stream fails, goes silent, or is no longer wanted.
-    fn watch(&self, watch: &Watch, why: &Receiver<String>) -> String {
+    /// Waits until the stream fails, goes silent, is another's, or is no longer wanted.
+    fn watch(&self, watch: &Watch, why: &Receiver<String>, found: &find::Found) -> End {
         let mut seen = watch.turns.load(Ordering::Relaxed);
         let mut since = clock::now();
         loop {
-            std::thread::park_timeout(SILENCE);
+            std::thread::park_timeout(if found.follows { FOLLOW } else { SILENCE });
             if self.quits() {
-                return String::new();
+                return End::Lost(String::new());
             }
             if watch.failed.load(Ordering::Acquire) {
-                return why.try_recv().unwrap_or_else(|_| "unknown".into());
+                return End::Lost(why.try_recv().unwrap_or_else(|_| "unknown".into()));
+            }
+            if found.has_moved(self.direction) {
+                return End::Moved;
             }
             let (turns, now) = (watch.turns.load(Ordering::Relaxed), clock::now());
             if turns != seen {
                 (seen, since) = (turns, now);
             } else if now.saturating_duration_since(since) >= SILENCE {
-                return "it went silent".into();
+                return End::Lost("it went silent".into());
             }
         }
     }
@@ -222,7 +261,7 @@ impl Keeper {
 
     fn report(&self, report: Report) {
         // Fails only when the audio thread has ended, and then nobody is interested.
-        let _ = self.reports.send((self.direction, report));
+        let _ = self.reports.send((self.direction, self.number, report));
         self.audio.unpark();
     }
 }

@@ -1,10 +1,12 @@
 //! The others' voices: from packets to the block that is played.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::thread::Outbox;
 use super::{SoundEvent, VoiceStats};
 use crate::media::audio::BLOCK;
+use crate::media::chime::{Chime, Chimes};
 use crate::media::jitter::VoicePacket;
 use crate::media::level::{VoiceDetector, rms};
 use crate::media::mix::{self, Mixer};
@@ -19,12 +21,19 @@ const REPORT: u32 = 100;
 pub(super) struct Hear {
     voices: Vec<Voice>,
     mixer: Mixer,
+    chimes: Chimes,
+    /// By how much a person's voice is multiplied; 1 where nothing was said. They outlive a voice: who
+    /// comes back is as loud as before.
+    volumes: BTreeMap<PeerId, f32>,
     blocks: u32,
 }
 
 struct Voice {
     peer: PeerId,
     playout: Playout,
+    /// The volume that is wanted, and that of the last block's end.
+    volume: f32,
+    gain: f32,
     detector: VoiceDetector,
     talking: bool,
     heard: bool,
@@ -40,10 +49,13 @@ impl Hear {
         if self.voices.iter().any(|voice| voice.peer == peer) {
             return;
         }
+        let volume = self.volumes.get(&peer).copied().unwrap_or(1.0);
         match Playout::new() {
             Ok(playout) => self.voices.push(Voice {
                 peer,
                 playout,
+                volume,
+                gain: volume,
                 detector: VoiceDetector::default(),
                 talking: false,
                 heard: false,
@@ -62,6 +74,18 @@ impl Hear {
         }
     }
 
+    /// Sets the factor of somebody's voice, also of one who is still to come.
+    pub(super) fn set_volume(&mut self, peer: PeerId, factor: f32) {
+        for voice in self.voices.iter_mut().filter(|voice| voice.peer == peer) {
+            voice.volume = factor;
+        }
+        self.volumes.insert(peer, factor);
+    }
+
+    pub(super) fn ring(&mut self, chime: Chime) {
+        self.chimes.ring(chime);
+    }
+
     /// The 10 ms to be played from `now` on.
     pub(super) fn block(&mut self, now: Instant, sum: &mut [f32; BLOCK], out: &mut Outbox) {
         sum.fill(0.0);
@@ -76,8 +100,10 @@ impl Hear {
                 voice.talking = talking;
                 out.send(SoundEvent::Talking(voice.peer.clone(), talking));
             }
-            mix::add(sum, &block);
+            mix::add(sum, &block, voice.gain, voice.volume);
+            voice.gain = voice.volume;
         }
+        self.chimes.add(sum);
         self.mixer.limit(sum);
         self.blocks += 1;
         if self.blocks >= REPORT {

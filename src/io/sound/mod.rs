@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! capture callback ─ ring ─▶ ┌ audio thread ────────────────────┐
-//! tone, WAV file ──────────▶ │ (echo) ▸ Opus ─────────────────▶ │ ─ SoundEvent (bounded) ─▶ driver
+//! tone, WAV file ──────────▶ │ clean ▸ Opus ──────────────────▶ │ ─ SoundEvent (bounded) ─▶ driver
+//!        ring ─────────────▶ │   ▴ what was played              │
 //! playback callback ◀ ring ─ │ limit ◂ mix ◂ Opus ◂ jitter ◀─── │ ◀ SoundCommand (bounded) ─ driver
 //! WAV file ◀──────────────── └──────────────────────────────────┘
 //!      ▲ streams are opened, watched and reopened by a thread for each direction
@@ -17,6 +18,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use crate::media::audio::CodecError;
+use crate::media::chime::Chime;
 use crate::media::jitter::VoicePacket;
 use crate::media::wav::{WavError, WavLoop, WavSink};
 use crate::signal::message::PeerId;
@@ -73,6 +75,8 @@ pub struct SoundConfig {
     pub speaker: SpeakerSink,
     /// The microphone is on at the start.
     pub mic_on: bool,
+    /// What the speaker plays is taken out of what the microphone captures.
+    pub echo_cancelled: bool,
 }
 
 /// What the audio thread is told.
@@ -86,6 +90,14 @@ pub enum SoundCommand {
     Packet(PeerId, VoicePacket),
     /// Turns the microphone on or off.
     Mic(bool),
+    /// Takes another microphone from now on.
+    Microphone(MicSource),
+    /// Takes another speaker from now on.
+    Speaker(SpeakerSink),
+    /// Sets by what factor somebody's voice is multiplied (1 at first); remembered while they are away.
+    Volume(PeerId, f32),
+    /// Plays a chime.
+    Ring(Chime),
     /// How voice is to be sent: the rate, and the share of packets that get lost, 0 to 1.
     Tune {
         /// For one copy, without headers.
@@ -218,11 +230,24 @@ pub fn start(
     };
     let (commands, received) = sync_channel(COMMANDS);
     let quit = Arc::new(AtomicBool::new(false));
-    let audio = thread::AudioThread::new(config, mic, speaker, received, events, quit.clone())?;
+    let ended = quit.clone();
+    let (begun, beginning) = sync_channel(1);
     let thread = std::thread::Builder::new()
         .name("audio".into())
-        .spawn(move || audio.run())
+        // What cleans the voice stays where it was made.
+        .spawn(
+            move || match thread::AudioThread::new(config, mic, speaker, received, events, ended) {
+                Ok(audio) => {
+                    let _ = begun.send(Ok(()));
+                    audio.run();
+                }
+                Err(error) => {
+                    let _ = begun.send(Err(error));
+                }
+            },
+        )
         .map_err(SoundError::Thread)?;
+    beginning.recv().expect("the thread tells how it began")?;
     Ok(Sound {
         commands,
         quit,
@@ -367,6 +392,7 @@ mod tests {
             mic: MicSource::Tone,
             speaker: SpeakerSink::None,
             mic_on: true,
+            echo_cancelled: true,
         };
         let here = start(here, events).expect("no device is needed");
         let (events, mut told) = channel(64);
@@ -374,6 +400,7 @@ mod tests {
             mic: MicSource::None,
             speaker: SpeakerSink::Wav(heard.clone()),
             mic_on: true,
+            echo_cancelled: true,
         };
         let there = start(there, events).expect("no device is needed");
         assert!(here.send(SoundCommand::AddPeer(peer("b"))));
@@ -409,6 +436,7 @@ mod tests {
             mic: MicSource::Tone,
             speaker: SpeakerSink::None,
             mic_on: false,
+            echo_cancelled: true,
         };
         let sound = start(config, events).expect("no device is needed");
         assert!(sound.send(SoundCommand::AddPeer(peer("b"))));
@@ -436,6 +464,7 @@ mod tests {
             mic: MicSource::Wav("/nowhere/voice.wav".into()),
             speaker: SpeakerSink::None,
             mic_on: true,
+            echo_cancelled: true,
         };
         let said = start(config.clone(), events.clone()).map(drop);
         let said = said.expect_err("there is no file").to_string();
@@ -464,6 +493,7 @@ mod tests {
             mic: MicSource::None,
             speaker: SpeakerSink::None,
             mic_on: true,
+            echo_cancelled: true,
         };
         let sound = start(config, events).expect("no device is needed");
         let began = clock::now();

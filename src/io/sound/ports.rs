@@ -1,16 +1,20 @@
 //! Where device callbacks and the audio thread meet: rings of mono samples at the device's rate.
+//!
+//! Each device's clock is measured here and resampled away, so that what is within goes by the
+//! system's clock alone.
 
 #![cfg_attr(not(feature = "sound"), allow(dead_code))]
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::time::Instant;
 
-use rtrb::{Consumer, Producer};
+use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::media::audio::{BLOCK, RATE};
+use crate::media::drift::Drift;
 use crate::media::resample::Resampler;
 
 /// The greatest margin, in steps of 5 ms.
@@ -30,23 +34,31 @@ pub(super) enum Direction {
 /// What the owner of a device tells the audio thread.
 pub(super) enum Report {
     /// A microphone is open.
-    Microphone(Capture),
+    Microphone(Box<Capture>),
     /// A speaker is open.
-    Speaker(Playback),
-    /// It is there again, which is worth a line.
-    Back(String),
+    Speaker(Box<Playback>),
+    /// Something that is worth a line.
+    News(String),
     /// There is none, or no longer, and why.
     Missing(String),
 }
 
 /// The way to the audio thread.
-pub(super) type Reports = SyncSender<(Direction, Report)>;
+pub(super) type Reports = SyncSender<Told>;
+
+/// A report, with the direction and the number of the owner that sends it: one that was replaced may
+/// still have something to say, which nobody minds.
+pub(super) type Told = (Direction, u32, Report);
 
 /// The audio thread's end of a microphone.
 pub(super) struct Capture {
     ring: Consumer<f32>,
+    rate: u32,
     resampler: Resampler,
-    ready: VecDeque<f32>,
+    input: Vec<f32>,
+    drift: Drift,
+    /// Samples taken out of the ring.
+    taken: u64,
     /// Samples that may wait: more are dropped, since they would only be late.
     most: usize,
 }
@@ -54,70 +66,126 @@ pub(super) struct Capture {
 /// The audio thread's end of a speaker.
 pub(super) struct Playback {
     ring: Producer<f32>,
+    rate: u32,
     resampler: Resampler,
-    /// The greatest number of samples that the device asked for at once.
-    asked: Arc<AtomicU32>,
-    /// Samples kept beyond that, for the time until this thread is woken.
+    output: Vec<f32>,
+    drift: Drift,
+    /// Samples put into the ring.
+    given: u64,
+    /// What the device was given in fact, also where the ring ran dry.
+    played: Capture,
+    shared: Arc<Shared>,
+    /// Samples kept beyond what is asked for at once, for the time until this thread is woken.
     margin: usize,
     least: usize,
     /// Blocks since the margin was changed.
     steady: u32,
-    /// How often the ring ran dry, and when that was last looked at.
-    dry: Arc<AtomicU32>,
+    /// How often the ring had run dry when that was last looked at.
     seen_dry: u32,
 }
 
+/// What a speaker's callback tells.
+#[derive(Default)]
+pub(super) struct Shared {
+    /// The greatest number of samples that the device asked for at once.
+    pub(super) asked: AtomicU32,
+    /// How often the ring ran dry.
+    pub(super) dry: AtomicU32,
+}
+
+/// The callback's end of a speaker.
+pub(super) struct Sink {
+    /// What is to be played.
+    pub(super) ring: Consumer<f32>,
+    /// What was played.
+    pub(super) played: Producer<f32>,
+    /// What is told.
+    pub(super) shared: Arc<Shared>,
+}
+
 impl Capture {
-    /// Of a ring that a device fills at `rate` hertz.
-    pub(super) fn new(ring: Consumer<f32>, rate: u32) -> Self {
-        Self {
+    /// A microphone at `rate` hertz, and the callback's end of it.
+    pub(super) fn new(rate: u32) -> (Self, Producer<f32>) {
+        let (producer, ring) = RingBuffer::new(rate as usize / 2);
+        let resampler = Resampler::giving(rate, RATE);
+        let capture = Self {
             ring,
-            resampler: Resampler::new(rate, RATE),
-            ready: VecDeque::with_capacity(4 * BLOCK),
+            rate,
+            input: vec![0.0; resampler.needs_at_most()],
+            resampler,
+            drift: Drift::default(),
+            taken: 0,
             most: rate as usize / 5,
-        }
+        };
+        (capture, producer)
     }
 
     /// The next 10 ms, if they are there.
-    pub(super) fn read(&mut self, block: &mut [f32; BLOCK]) -> bool {
+    pub(super) fn read(&mut self, block: &mut [f32; BLOCK], now: Instant) -> bool {
+        let come = self.taken + self.ring.slots() as u64;
+        if let Some(clock) = self.drift.observe(come as f64 / f64::from(self.rate), now) {
+            self.resampler.pull(1.0 / clock);
+        }
+        self.take(block)
+    }
+
+    /// Likewise where the clock is known otherwise.
+    fn take(&mut self, block: &mut [f32; BLOCK]) -> bool {
         let waiting = self.ring.slots();
-        if waiting > self.most
-            && let Ok(chunk) = self.ring.read_chunk(waiting - self.most / 4)
-        {
-            chunk.commit_all();
+        if waiting > self.most {
+            let late = waiting - self.most / 4;
+            if let Ok(chunk) = self.ring.read_chunk(late) {
+                chunk.commit_all();
+                self.taken += late as u64;
+            }
         }
-        while self.ready.len() < BLOCK {
-            let Ok(sample) = self.ring.pop() else {
-                return false;
-            };
-            self.resampler.push(sample, |s| self.ready.push_back(s));
-        }
-        for (sample, ready) in block.iter_mut().zip(self.ready.drain(..BLOCK)) {
-            *sample = ready;
-        }
+        let needs = self.resampler.needs();
+        let Ok(chunk) = self.ring.read_chunk(needs) else {
+            return false;
+        };
+        let (first, second) = chunk.as_slices();
+        self.input[..first.len()].copy_from_slice(first);
+        self.input[first.len()..needs].copy_from_slice(second);
+        chunk.commit_all();
+        self.taken += needs as u64;
+        self.resampler.run(&self.input[..needs], block);
         true
     }
 }
 
 impl Playback {
-    /// Of a ring that a device empties at `rate` hertz, telling in `asked` how much it takes at once,
-    /// and in `dry` how often there was too little.
-    pub(super) fn new(ring: Producer<f32>, rate: u32, asked: Arc<AtomicU32>, dry: Arc<AtomicU32>) -> Self {
-        Self {
+    /// A speaker at `rate` hertz, and the callback's end of it.
+    pub(super) fn new(rate: u32) -> (Self, Sink) {
+        let (ring, consumer) = RingBuffer::new(rate as usize / 2);
+        let (played, producer) = Capture::new(rate);
+        let shared = Arc::new(Shared::default());
+        let resampler = Resampler::taking(RATE, rate);
+        let least = rate as usize / 200;
+        let playback = Self {
             ring,
-            resampler: Resampler::new(RATE, rate),
-            asked,
-            margin: rate as usize / 200,
-            least: rate as usize / 200,
+            rate,
+            output: vec![0.0; resampler.gives_at_most()],
+            resampler,
+            drift: Drift::default(),
+            given: 0,
+            played,
+            shared: shared.clone(),
+            margin: least,
+            least,
             steady: 0,
-            dry,
             seen_dry: 0,
-        }
+        };
+        let sink = Sink {
+            ring: consumer,
+            played: producer,
+            shared,
+        };
+        (playback, sink)
     }
 
     /// True while another 10 ms are needed so that the device's next turn finds enough.
-    pub(super) fn wants(&mut self) -> bool {
-        let dry = self.dry.load(Ordering::Relaxed);
+    pub(super) fn wants(&mut self, now: Instant) -> bool {
+        let dry = self.shared.dry.load(Ordering::Relaxed);
         if dry != self.seen_dry {
             // The machine is too busy for so small a margin.
             self.seen_dry = dry;
@@ -126,7 +194,12 @@ impl Playback {
         }
         let capacity = self.ring.buffer().capacity();
         let queued = capacity - self.ring.slots();
-        let asked = self.asked.load(Ordering::Relaxed) as usize;
+        let taken = self.given.saturating_sub(queued as u64);
+        if let Some(clock) = self.drift.observe(taken as f64 / f64::from(self.rate), now) {
+            self.resampler.pull(clock);
+            self.played.resampler.pull(1.0 / clock);
+        }
+        let asked = self.shared.asked.load(Ordering::Relaxed) as usize;
         queued < (asked + self.margin).min(capacity / 2)
     }
 
@@ -137,12 +210,17 @@ impl Playback {
             self.steady = 0;
             self.margin = (self.margin - self.least).max(self.least);
         }
-        for sample in block {
-            // A full ring means that the device has stopped; its owner sees to that.
-            self.resampler.push(*sample, |s| {
-                let _ = self.ring.push(s);
-            });
+        let count = self.resampler.run(block, &mut self.output);
+        // A full ring means that the device has stopped; its owner sees to that.
+        let room = count.min(self.ring.slots());
+        if let Ok(chunk) = self.ring.write_chunk_uninit(room) {
+            self.given += chunk.fill_from_iter(self.output[..room].iter().copied()) as u64;
         }
+    }
+
+    /// The next 10 ms that the device was given, if they are complete.
+    pub(super) fn played(&mut self, block: &mut [f32; BLOCK]) -> bool {
+        self.played.take(block)
     }
 }
 
@@ -152,5 +230,75 @@ impl fmt::Display for Direction {
             Self::Capture => "microphone",
             Self::Playback => "speaker",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::io::clock;
+
+    /// A microphone whose clock runs `ppm` fast, read for so many seconds of simulated time: blocks read
+    /// in the last 20 s, and samples that still wait.
+    fn capture(rate: u32, ppm: f64, seconds: u64) -> (u64, usize) {
+        let start = clock::now();
+        let (mut capture, mut device) = Capture::new(rate);
+        let mut block = [0.0; BLOCK];
+        let (mut sent, mut blocks) = (0_u64, 0);
+        for step in 0..seconds * 100 {
+            let now = start + Duration::from_millis(step * 10);
+            let due = step as f64 * 0.01 * f64::from(rate) * (1.0 + ppm * 1e-6);
+            while sent < due as u64 {
+                device.push(0.1).expect("it is read in time");
+                sent += 1;
+            }
+            while capture.read(&mut block, now) {
+                blocks += u64::from(step >= (seconds - 20) * 100);
+            }
+        }
+        (blocks, capture.ring.slots())
+    }
+
+    #[test]
+    fn a_microphone_gives_by_the_systems_clock() {
+        for (rate, ppm) in [(16_000, 200.0), (11_025, -200.0)] {
+            let (blocks, waiting) = capture(rate, ppm, 60);
+            assert!(blocks.abs_diff(2_000) <= 1, "{rate} Hz, {ppm} ppm: {blocks}");
+            assert!(waiting < rate as usize / 50, "{waiting}");
+        }
+    }
+
+    #[test]
+    fn a_speaker_takes_by_the_systems_clock_and_tells_what_it_played() {
+        let start = clock::now();
+        let (mut playback, mut device) = Playback::new(16_000);
+        let (mut taken, mut written, mut heard, mut dry) = (0_u64, 0, 0, 0);
+        let mut block = [0.0; BLOCK];
+        for step in 0..60 * 100 {
+            let now = start + Duration::from_millis(step * 10);
+            device.shared.asked.store(160, Ordering::Relaxed);
+            while playback.wants(now) {
+                playback.write(&[0.5; BLOCK]);
+                written += u64::from(step >= 4_000);
+            }
+            let due = (step + 1) as f64 * 160.0 * (1.0 + 150e-6);
+            while taken < due as u64 {
+                let sample = device.ring.pop().unwrap_or_else(|_| {
+                    dry += 1;
+                    0.0
+                });
+                device.played.push(sample).expect("it is read in time");
+                taken += 1;
+            }
+            while playback.played(&mut block) {
+                heard += u64::from(step >= 4_000);
+            }
+        }
+        assert_eq!(dry, 0);
+        assert!(written.abs_diff(2_000) <= 1, "{written} written");
+        assert!(heard.abs_diff(2_000) <= 1, "{heard} played");
+        assert!((block[BLOCK - 1] - 0.5).abs() < 0.01, "{}", block[BLOCK - 1]);
     }
 }

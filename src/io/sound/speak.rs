@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::SoundEvent;
 use super::thread::Outbox;
 use crate::media::audio::{BLOCK, CodecError, FRAME, RATE, VoiceEncoder};
+use crate::media::clean::{Cleaner, SpeechDetector, cleaner};
 use crate::media::level::{VoiceDetector, meter, rms};
 use crate::units::Bitrate;
 
@@ -15,17 +16,39 @@ const CHANGE: f32 = 0.02;
 /// A block that comes so long after the one before begins anew after a break.
 const BREAK: Duration = Duration::from_millis(100);
 
-/// Measures and encodes the microphone.
+/// What is quieter (−60 dBFS) is no speech, and is not looked at further.
+const QUIET: f32 = 0.001;
+/// So likely must it be that a sound is speech.
+const LIKELY: f32 = 0.5;
+/// Blocks for which speech is taken to go on: 500 ms.
+const GOES_ON: u32 = 50;
+/// Blocks left out after the microphone was turned on: what was heard before still comes out of the
+/// cleaner for 17 ms.
+const HEARD_BEFORE: u32 = 2;
+
+/// Cleans, measures and encodes the microphone.
 pub(super) struct Speak {
     encoder: VoiceEncoder,
     /// The microphone is on.
-    pub(super) on: bool,
+    on: bool,
+    /// Echo is taken out.
+    echo: bool,
+    /// For a real microphone; a tone or a file is as it is meant.
+    cleaner: Option<Box<dyn Cleaner>>,
+    speech: SpeechDetector,
+    /// Blocks for which it is still taken for speech.
+    speaks: u32,
+    /// Blocks that are still left out.
+    heard_before: u32,
     frame: [f32; FRAME],
     filled: usize,
     /// Media time of the next block's first sample.
     time: u64,
     last: Option<Instant>,
     detector: VoiceDetector,
+    /// It stands out of the background.
+    loud: bool,
+    /// Likewise, and it is speech.
     talking: bool,
     loudest: f32,
     blocks: u32,
@@ -33,15 +56,21 @@ pub(super) struct Speak {
 }
 
 impl Speak {
-    pub(super) fn new(on: bool) -> Result<Self, CodecError> {
+    pub(super) fn new(on: bool, echo: bool) -> Result<Self, CodecError> {
         Ok(Self {
             encoder: VoiceEncoder::new()?,
             on,
+            echo,
+            cleaner: None,
+            speech: SpeechDetector::default(),
+            speaks: 0,
+            heard_before: 0,
             frame: [0.0; FRAME],
             filled: 0,
             time: 0,
             last: None,
             detector: VoiceDetector::default(),
+            loud: false,
             talking: false,
             loudest: 0.0,
             blocks: 0,
@@ -56,12 +85,64 @@ impl Speak {
         }
     }
 
-    /// Takes the 10 ms that were captured up to `now`; they are sent where the microphone is on and
-    /// somebody is there to hear.
-    pub(super) fn block(&mut self, block: &[f32; BLOCK], now: Instant, somebody: bool, out: &mut Outbox) {
+    /// Turns the microphone on or off.
+    pub(super) fn turn(&mut self, on: bool) {
+        if on && !self.on && self.cleaner.is_some() {
+            self.heard_before = HEARD_BEFORE;
+        }
+        self.on = on;
+    }
+
+    /// A microphone begins, whose room nothing is known of.
+    pub(super) fn begin(&mut self) {
+        self.cleaner = Some(cleaner(self.echo));
+    }
+
+    /// What speaks is no microphone any more.
+    pub(super) fn end(&mut self) {
+        self.cleaner = None;
+    }
+
+    /// Tells 10 ms that the speaker is about to play.
+    pub(super) fn played(&mut self, block: &[f32; BLOCK]) {
+        if let Some(cleaner) = &mut self.cleaner {
+            cleaner.played(block);
+        }
+    }
+
+    /// Takes the 10 ms that a microphone captured up to `now`, and cleans them in place.
+    pub(super) fn captured(
+        &mut self,
+        block: &mut [f32; BLOCK],
+        now: Instant,
+        somebody: bool,
+        out: &mut Outbox,
+    ) {
+        if let Some(cleaner) = &mut self.cleaner {
+            cleaner.clean(block);
+        }
+        if self.heard_before > 0 {
+            self.heard_before -= 1;
+            block.fill(0.0);
+        }
+        self.speaks = self.speaks.saturating_sub(1);
+        if rms(block) > QUIET && self.speech.hear(block) > LIKELY {
+            self.speaks = GOES_ON;
+        }
+        self.take(block, now, somebody, out);
+    }
+
+    /// Takes the 10 ms that a tone or a file gives for `now`.
+    pub(super) fn given(&mut self, block: &[f32; BLOCK], now: Instant, somebody: bool, out: &mut Outbox) {
+        self.take(block, now, somebody, out);
+    }
+
+    /// They are sent where the microphone is on and somebody is there to hear.
+    fn take(&mut self, block: &[f32; BLOCK], now: Instant, somebody: bool, out: &mut Outbox) {
         self.pass(now);
         let level = rms(block);
-        self.talking = self.detector.hear(level);
+        self.loud = self.detector.hear(level);
+        self.talking = self.loud && (self.cleaner.is_none() || self.speaks > 0);
         self.loudest = self.loudest.max(level);
         self.blocks += 1;
         if self.blocks >= REPORT {
@@ -110,7 +191,7 @@ impl Speak {
     }
 
     fn encode(&mut self, time: u64, out: &mut Outbox) {
-        match self.encoder.encode(&self.frame, self.talking) {
+        match self.encoder.encode(&self.frame, self.loud) {
             Ok(Some(packet)) => out.send_or_drop(SoundEvent::Voice {
                 time,
                 data: packet.to_vec(),

@@ -2,13 +2,13 @@
 //!
 //! Each end has its own clock and drives its own half: a microphone's blocks are encoded as they come,
 //! a speaker is given a block whenever it has room for one, and ends without a device (a tone, a file,
-//! nothing) go by the system's clock, two blocks a turn. What drifts between two clocks is taken up by
-//! the jitter buffers, which every received voice passes.
+//! nothing) go by the system's clock, two blocks a turn. Between a device and this thread its clock is
+//! resampled to the system's; between a sender and this thread the sender's is, in the playout.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Sender;
@@ -16,7 +16,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use super::devices::{self, Owner};
 use super::hear::Hear;
-use super::ports::{Capture, Direction, Playback, Report};
+use super::ports::{Capture, Direction, Playback, Report, Told};
 use super::speak::Speak;
 use super::{MicSource, SoundCommand, SoundConfig, SoundError, SoundEvent, SpeakerSink};
 use crate::io::clock;
@@ -40,8 +40,8 @@ const REPORTS: usize = 16;
 enum Input {
     None,
     Tone(Tone),
-    Wav(WavLoop),
-    Device(Option<Capture>),
+    Wav(Box<WavLoop>),
+    Device(Option<Box<Capture>>),
 }
 
 enum Output {
@@ -54,6 +54,10 @@ pub(super) struct AudioThread {
     config: SoundConfig,
     input: Input,
     output: Output,
+    microphone: End,
+    speaker: End,
+    reports: SyncSender<Told>,
+    reported: Receiver<Told>,
     speak: Speak,
     hear: Hear,
     commands: Receiver<SoundCommand>,
@@ -61,6 +65,14 @@ pub(super) struct AudioThread {
     quit: Arc<AtomicBool>,
     /// When the next block is due where there is no device.
     due: Instant,
+}
+
+/// Who has a device at present.
+#[derive(Default)]
+struct End {
+    owner: Option<Owner>,
+    /// The number of the next owner.
+    next: u32,
 }
 
 /// The way to the driver. What must not be lost waits here while the channel is full.
@@ -79,7 +91,7 @@ impl AudioThread {
         quit: Arc<AtomicBool>,
     ) -> Result<Self, SoundError> {
         let input = match (&config.mic, mic) {
-            (_, Some(wav)) => Input::Wav(wav),
+            (_, Some(wav)) => Input::Wav(Box::new(wav)),
             (MicSource::Tone, _) => Input::Tone(Tone::new()),
             (MicSource::Auto | MicSource::Device(_), _) => Input::Device(None),
             (MicSource::None | MicSource::Wav(_), None) => Input::None,
@@ -89,10 +101,15 @@ impl AudioThread {
             (SpeakerSink::Auto | SpeakerSink::Device(_), _) => Output::Device(None),
             (SpeakerSink::None | SpeakerSink::Wav(_), None) => Output::None,
         };
+        let (reports, reported) = sync_channel(REPORTS);
         Ok(Self {
             input,
             output,
-            speak: Speak::new(config.mic_on)?,
+            microphone: End::default(),
+            speaker: End::default(),
+            reports,
+            reported,
+            speak: Speak::new(config.mic_on, config.echo_cancelled)?,
             hear: Hear::default(),
             commands,
             out: Outbox {
@@ -107,24 +124,24 @@ impl AudioThread {
 
     /// Runs until told to quit, or until nobody listens to the events.
     pub(super) fn run(mut self) {
-        let (reports, reported) = sync_channel(REPORTS);
-        let own = |direction, name| devices::own(direction, name, reports.clone(), std::thread::current());
-        let _microphone: Option<Owner> = match &self.config.mic {
-            MicSource::Auto => own(Direction::Capture, None),
-            MicSource::Device(name) => own(Direction::Capture, Some(name.clone())),
-            _ => None,
-        };
-        let _speaker: Option<Owner> = match &self.config.speaker {
-            SpeakerSink::Auto => own(Direction::Playback, None),
-            SpeakerSink::Device(name) => own(Direction::Playback, Some(name.clone())),
-            _ => None,
-        };
-        if _microphone.is_none() && _speaker.is_none() {
+        if let MicSource::Auto | MicSource::Device(_) = &self.config.mic {
+            self.own(Direction::Capture);
+        }
+        if let SpeakerSink::Auto | SpeakerSink::Device(_) = &self.config.speaker {
+            self.own(Direction::Playback);
+        }
+        if self.microphone.owner.is_none() && self.speaker.owner.is_none() {
             self.tell_devices();
         }
         while !self.quit.load(Ordering::Acquire) && !self.out.events.is_closed() {
-            while let Ok((direction, report)) = reported.try_recv() {
-                self.take_report(direction, report);
+            while let Ok((direction, number, report)) = self.reported.try_recv() {
+                let end = match direction {
+                    Direction::Capture => &self.microphone,
+                    Direction::Playback => &self.speaker,
+                };
+                if number + 1 == end.next {
+                    self.take_report(direction, report);
+                }
             }
             while let Ok(command) = self.commands.try_recv() {
                 self.obey(command);
@@ -144,18 +161,23 @@ impl AudioThread {
     /// Does all that is due at `now`.
     fn turn(&mut self, now: Instant) {
         let mut block = [0.0; BLOCK];
-        // Played first: what is played here is the reference by which an echo canceller cleans what
-        // is captured below.
         if let Output::Device(Some(playback)) = &mut self.output {
-            while playback.wants() {
+            while playback.wants(now) {
                 self.hear.block(now, &mut block, &mut self.out);
                 playback.write(&block);
             }
+            // Before what is captured: its echo is to be found there.
+            while playback.played(&mut block) {
+                self.speak.played(&block);
+            }
         }
         if let Input::Device(Some(capture)) = &mut self.input {
-            while capture.read(&mut block) {
+            while capture.read(&mut block, now) {
+                if !matches!(self.output, Output::Device(Some(_))) {
+                    self.speak.played(&[0.0; BLOCK]);
+                }
                 let somebody = !self.hear.is_empty();
-                self.speak.block(&block, now, somebody, &mut self.out);
+                self.speak.captured(&mut block, now, somebody, &mut self.out);
             }
         }
         if now.saturating_duration_since(self.due) > SKIP {
@@ -198,7 +220,7 @@ impl AudioThread {
             }
         }
         let somebody = !self.hear.is_empty();
-        self.speak.block(block, due, somebody, &mut self.out);
+        self.speak.given(block, due, somebody, &mut self.out);
     }
 
     /// Waits for a device, a command, or the next turn.
@@ -228,16 +250,85 @@ impl AudioThread {
             SoundCommand::AddPeer(peer) => self.hear.add(peer),
             SoundCommand::RemovePeer(peer) => self.hear.remove(&peer),
             SoundCommand::Packet(peer, packet) => self.hear.packet(&peer, packet),
-            SoundCommand::Mic(on) => self.speak.on = on,
+            SoundCommand::Mic(on) => self.speak.turn(on),
+            SoundCommand::Microphone(source) => self.change_microphone(source),
+            SoundCommand::Speaker(sink) => self.change_speaker(sink),
+            SoundCommand::Volume(peer, factor) => self.hear.set_volume(peer, factor),
+            SoundCommand::Ring(chime) => self.hear.ring(chime),
             SoundCommand::Tune { bitrate, loss } => self.speak.tune(bitrate, loss),
         }
     }
 
+    /// Lets somebody else have the device of this direction, and whoever had one go.
+    fn own(&mut self, direction: Direction) {
+        let (end, name) = match (direction, &self.config.mic, &self.config.speaker) {
+            (Direction::Capture, MicSource::Device(name), _) => (&mut self.microphone, Some(name.clone())),
+            (Direction::Capture, ..) => (&mut self.microphone, None),
+            (Direction::Playback, _, SpeakerSink::Device(name)) => (&mut self.speaker, Some(name.clone())),
+            (Direction::Playback, ..) => (&mut self.speaker, None),
+        };
+        let number = end.next;
+        end.next += 1;
+        if let Some(before) = end.owner.take() {
+            before.retire();
+        }
+        let reports = self.reports.clone();
+        end.owner = devices::own(direction, number, name, reports, std::thread::current());
+    }
+
+    /// Takes another source of the own voice.
+    fn change_microphone(&mut self, source: MicSource) {
+        self.input = match &source {
+            MicSource::Auto | MicSource::Device(_) => Input::Device(None),
+            MicSource::None => Input::None,
+            MicSource::Tone => Input::Tone(Tone::new()),
+            MicSource::Wav(path) => match WavLoop::open(path) {
+                Ok(wav) => Input::Wav(Box::new(wav)),
+                Err(error) => return self.out.send(SoundEvent::Notice(error.to_string())),
+            },
+        };
+        self.speak.end();
+        let device = matches!(self.input, Input::Device(_));
+        self.config.mic = source;
+        if device {
+            return self.own(Direction::Capture);
+        }
+        self.microphone.let_go();
+        self.tell_devices();
+    }
+
+    /// Takes another end of the others' voices.
+    fn change_speaker(&mut self, sink: SpeakerSink) {
+        let output = match &sink {
+            SpeakerSink::Auto | SpeakerSink::Device(_) => Output::Device(None),
+            SpeakerSink::None => Output::None,
+            SpeakerSink::Wav(path) => match WavSink::create(path) {
+                Ok(wav) => Output::Wav(wav),
+                Err(error) => return self.out.send(SoundEvent::Notice(error.to_string())),
+            },
+        };
+        if let Output::Wav(wav) = std::mem::replace(&mut self.output, output)
+            && let Err(error) = wav.finish()
+        {
+            tracing::warn!("{error}");
+        }
+        let device = matches!(self.output, Output::Device(_));
+        self.config.speaker = sink;
+        if device {
+            return self.own(Direction::Playback);
+        }
+        self.speaker.let_go();
+        self.tell_devices();
+    }
+
     fn take_report(&mut self, direction: Direction, report: Report) {
         match report {
-            Report::Microphone(capture) => self.input = Input::Device(Some(capture)),
-            Report::Speaker(playback) => self.output = Output::Device(Some(Box::new(playback))),
-            Report::Back(what) => return self.out.send(SoundEvent::Notice(what)),
+            Report::Microphone(capture) => {
+                self.input = Input::Device(Some(capture));
+                self.speak.begin();
+            }
+            Report::Speaker(playback) => self.output = Output::Device(Some(playback)),
+            Report::News(what) => return self.out.send(SoundEvent::Notice(what)),
             Report::Missing(why) => {
                 match direction {
                     Direction::Capture => self.input = Input::Device(None),
@@ -253,6 +344,16 @@ impl AudioThread {
         let has_mic = !matches!(self.input, Input::None | Input::Device(None));
         let has_speaker = !matches!(self.output, Output::None | Output::Device(None));
         self.out.send(SoundEvent::Devices { has_mic, has_speaker });
+    }
+}
+
+impl End {
+    /// Nobody has the device any more; what its owner still says is not minded.
+    fn let_go(&mut self) {
+        self.next += 1;
+        if let Some(owner) = self.owner.take() {
+            owner.retire();
+        }
     }
 }
 

@@ -59,7 +59,7 @@ pub fn render(frame: &mut Frame, state: &State, area: Rect) {
             Sheet::Figures => figures::render(buffer, state, layout.stage),
         }
     }
-    status::render(buffer, state, layout.status);
+    status::render(buffer, state, layout.stage, layout.status);
 }
 
 fn too_small(buffer: &mut Buffer, area: Rect) {
@@ -107,6 +107,25 @@ fn shorten(text: &str, cols: usize) -> String {
         cut.push('…');
     }
     cut
+}
+
+/// `text` broken between words into at most `most` lines of `cols` columns; what does not fit is cut.
+fn wrap(text: &str, cols: usize, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let last = lines.len() == most;
+        match lines.last_mut() {
+            Some(line) if last || line.width() + 1 + word.width() <= cols => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    for line in &mut lines {
+        *line = shorten(line, cols);
+    }
+    lines
 }
 
 #[cfg(test)]

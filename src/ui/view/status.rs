@@ -1,6 +1,7 @@
-//! The bottom line.
+//! The bottom line, and above it, for as long as it lasts, what does not fit into it.
 //!
 //! ```text
+//!  the camera is gone; it is used again when it returns
 //!  ● mic ▂▄▁  ● cam   ann · direct · 41 ms · 58 kbit/s            ? help
 //! ```
 
@@ -9,11 +10,16 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{shorten, theme};
+use unicode_width::UnicodeWidthStr;
+
+use super::{shorten, theme, wrap};
 use crate::ui::state::{Me, Path, PathKind, Person, Signaling, State, Tone};
 
-/// Draws the bottom line into `area`, one row.
-pub fn render(buffer: &mut Buffer, state: &State, area: Rect) {
+/// A word to the user takes at most so many lines above the bottom one.
+const NOTICE_LINES: usize = 4;
+
+/// Draws the bottom line into `area`, one row, and what does not fit onto the lower end of `stage`.
+pub fn render(buffer: &mut Buffer, state: &State, stage: Rect, area: Rect) {
     let left = left(&state.me);
     let right = right(state);
     let left_width = u16::try_from(left.width()).unwrap_or(u16::MAX);
@@ -26,8 +32,36 @@ pub fn render(buffer: &mut Buffer, state: &State, area: Rect) {
     // Three columns of air on either side.
     let from = left_width + 3;
     let room = area.width.saturating_sub(from + right_width + 3);
-    let middle = middle(state, room.into());
+    let middle = match said(state) {
+        Some((text, style)) if text.width() <= room.into() => Line::styled(text, style),
+        said => {
+            if let Some((text, style)) = said {
+                notice(buffer, &text, style, stage);
+            }
+            call(state, room.into())
+        }
+    };
     buffer.set_line(area.x + from, area.y, &middle, room);
+}
+
+/// Draws `text` on a dark ground over the lowest lines of `stage`, broken between words.
+fn notice(buffer: &mut Buffer, text: &str, style: Style, stage: Rect) {
+    let lines = wrap(text, usize::from(stage.width.saturating_sub(2)), NOTICE_LINES);
+    let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(stage.height);
+    let ground = Rect::new(stage.x, stage.bottom() - height, stage.width, height);
+    for at in ground.intersection(buffer.area).positions() {
+        buffer[at].reset();
+        buffer[at].set_style(theme::OVER);
+    }
+    for (line, y) in lines.iter().zip(ground.top()..) {
+        buffer.set_stringn(
+            ground.x + 1,
+            y,
+            line,
+            usize::from(ground.width - 1),
+            theme::OVER.patch(style),
+        );
+    }
 }
 
 /// How the path to `person` leads.
@@ -91,27 +125,28 @@ fn right(state: &State) -> Line<'static> {
     Line::styled(text, theme::QUIET)
 }
 
-/// What the call is; trouble, a hint or a message instead. At most `room` columns.
-fn middle(state: &State, room: usize) -> Line<'static> {
-    let line = |text: &str, style: Style| Line::styled(shorten(text, room), style);
+/// What is to be said before all else: a message, a hint, trouble.
+fn said(state: &State) -> Option<(String, Style)> {
     if let Some(message) = &state.message {
         let style = match message.tone {
             Tone::Info => Style::new(),
             Tone::Warning => theme::WARNING,
             Tone::Error => theme::ERROR,
         };
-        return line(message.text.as_str(), style);
+        return Some((message.text.as_str().to_owned(), style));
     }
     if state.me.muted_talk {
-        return line("you are muted: m or Space to talk", theme::WARNING);
+        return Some(("you are muted: m or Space to talk".to_owned(), theme::WARNING));
     }
-    if let Some((text, style)) = trouble(state) {
-        return line(&text, style);
+    trouble(state)
+}
+
+/// What the call is, in at most `room` columns.
+fn call(state: &State, room: usize) -> Line<'static> {
+    match state.in_front() {
+        Some(person) => pieces(&of_person(person), room),
+        None => Line::raw(shorten(&state.room, room)),
     }
-    let Some(person) = state.in_front() else {
-        return line(&state.room, Style::new());
-    };
-    pieces(&of_person(person), room)
 }
 
 /// The worst that is wrong, if anything is.

@@ -106,6 +106,25 @@ fn trouble_replaces_the_middle_and_a_message_replaces_trouble() {
 }
 
 #[test]
+fn what_does_not_fit_the_bottom_line_stands_above_it_unbroken() {
+    let mut state = state(1, Cells::new(40, 12));
+    let text = "the camera is gone; it is used again when it returns";
+    state.message = Some(Message {
+        text: SafeText::new(text, 400),
+        tone: Tone::Error,
+        until: state.now + Duration::from_secs(4),
+    });
+    let shown = lines(&state);
+    assert_eq!(shown[9].trim(), "the camera is gone; it is used again");
+    assert_eq!(shown[10].trim(), "when it returns");
+    assert!(shown[11].contains("ann"), "the call stays in the bottom line");
+    let long = "word ".repeat(80);
+    assert_eq!(wrap(&long, 38, 4).len(), 4);
+    assert!(wrap(&long, 38, 4)[3].ends_with('…'));
+    assert_eq!(wrap(&"x".repeat(50), 10, 4), ["xxxxxxxxx…"]);
+}
+
+#[test]
 fn alone_the_command_and_the_link_stand_on_their_own_lines() {
     let mut state = state(0, Cells::new(80, 24));
     let shown = lines(&state);

@@ -12,6 +12,24 @@ pub(super) struct Found {
     pub(super) name: String,
     /// A sound server has it.
     pub(super) on_server: bool,
+    /// It is the server's choice, which may change.
+    pub(super) follows: bool,
+    id: Option<String>,
+    host: Option<Host>,
+}
+
+impl Found {
+    /// The sound server's choice is another one now.
+    pub(super) fn has_moved(&self, direction: Direction) -> bool {
+        let (Some(host), Some(id), true) = (&self.host, &self.id, self.follows) else {
+            return false;
+        };
+        // While there is none, what is open is as good as any.
+        standard(host, direction)
+            .ok()
+            .and_then(|device| Candidate::new(&device))
+            .is_some_and(|now| now.id != *id)
+    }
 }
 
 /// The devices that can be chosen by name.
@@ -33,16 +51,24 @@ pub(super) fn find(direction: Direction, name: Option<&str>, only_server: bool) 
     if only_server && let Err(error) = &host {
         return Err(format!("no {direction}: {error}"));
     }
-    let found = match (host, name) {
-        (Ok(host), None) => standard(&host, direction).map(|device| (device, true)),
+    let follows = host.is_ok() && name.is_none();
+    let found = match (&host, name) {
+        (Ok(host), None) => standard(host, direction).map(|device| (device, true)),
         (Err(_), None) => standard(&cpal::default_host(), direction).map(|device| (device, false)),
-        (host, Some(name)) => named(host.ok(), direction, name),
+        (host, Some(name)) => named(host.as_ref().ok(), direction, name),
     };
     let (device, on_server) = found?;
+    let (name, id) = match Candidate::new(&device) {
+        Some(candidate) => (candidate.name, Some(candidate.id)),
+        None => ("unnamed".into(), None),
+    };
     Ok(Found {
-        name: Candidate::new(&device).map_or_else(|| "unnamed".into(), |c| c.name),
         device,
+        name,
         on_server,
+        follows,
+        id,
+        host: host.ok(),
     })
 }
 
@@ -86,14 +112,14 @@ fn standard(host: &Host, direction: Direction) -> Result<Device, String> {
 }
 
 /// The device that `name` means, on the server or else on the hardware.
-fn named(server: Option<Host>, direction: Direction, name: &str) -> Result<(Device, bool), String> {
+fn named(server: Option<&Host>, direction: Direction, name: &str) -> Result<(Device, bool), String> {
     let mut shown = Vec::new();
-    let hosts = [(server, true), (None, false)];
-    for (host, on_server) in hosts {
-        let Some(host) = host.or_else(|| if on_server { None } else { hardware() }) else {
+    let hardware = hardware();
+    for (host, on_server) in [(server, true), (hardware.as_ref(), false)] {
+        let Some(host) = host else {
             continue;
         };
-        let all = everything(&host, direction);
+        let all = everything(host, direction);
         let lower = name.to_lowercase();
         let exact = |c: &Candidate| c.id == name || c.full == name || c.name == name;
         let part =

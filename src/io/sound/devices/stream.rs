@@ -1,18 +1,16 @@
 //! A device's stream, and the callback that moves samples between it and a ring.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::Thread;
 use std::time::Duration;
 
 use cpal::traits::{DeviceTrait, StreamTrait};
-use cpal::{
-    BufferSize, Device, Error, ErrorKind, FromSample, SampleFormat, SizedSample, Stream, StreamConfig,
-};
-use rtrb::{Consumer, Producer, RingBuffer};
+use cpal::{BufferSize, Data, Device, Error, ErrorKind, Sample, SampleFormat, Stream, StreamConfig};
+use rtrb::Producer;
 
 use super::Watch;
-use crate::io::sound::ports::{Capture, Direction, Playback, Report};
+use crate::io::sound::ports::{Capture, Direction, Playback, Report, Sink};
 use crate::media::audio::RATE;
 
 /// How long a host may take to make a stream.
@@ -53,11 +51,7 @@ pub(super) fn open(
                 sample_rate: rate,
                 buffer_size,
             };
-            let made = match direction {
-                Direction::Capture => capture(device, config, format, watch, audio),
-                Direction::Playback => playback(device, config, format, watch, audio),
-            };
-            match made {
+            match build(direction, device, config, format, watch, audio) {
                 Ok((stream, port)) => {
                     stream.play()?;
                     return Ok((stream, port));
@@ -72,98 +66,93 @@ pub(super) fn open(
     Err(refused)
 }
 
-fn capture(
+/// Makes a stream in this very format, and the audio thread's end of it.
+fn build(
+    direction: Direction,
     device: &Device,
     config: StreamConfig,
     format: SampleFormat,
     watch: &Arc<Watch>,
     audio: &Thread,
 ) -> Result<(Stream, Report), Error> {
-    let rate = config.sample_rate;
-    let (producer, consumer) = RingBuffer::new(rate as usize / 2);
-    let stream = match format {
-        SampleFormat::F32 => capture_as::<f32>(device, config, producer, watch, audio),
-        SampleFormat::I16 => capture_as::<i16>(device, config, producer, watch, audio),
-        SampleFormat::I32 => capture_as::<i32>(device, config, producer, watch, audio),
-        SampleFormat::U8 => capture_as::<u8>(device, config, producer, watch, audio),
-        SampleFormat::U16 => capture_as::<u16>(device, config, producer, watch, audio),
-        other => Err(unknown(other)),
-    }?;
-    Ok((stream, Report::Microphone(Capture::new(consumer, rate))))
-}
-
-fn playback(
-    device: &Device,
-    config: StreamConfig,
-    format: SampleFormat,
-    watch: &Arc<Watch>,
-    audio: &Thread,
-) -> Result<(Stream, Report), Error> {
-    let rate = config.sample_rate;
-    let (producer, ring) = RingBuffer::new(rate as usize / 2);
-    let (asked, dry) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-    let drain = Drain {
-        ring,
-        asked: asked.clone(),
-        dry: dry.clone(),
-        turns: 0,
-        greatest: 0,
-        primed: false,
-        last: 0.0,
-    };
-    let stream = match format {
-        SampleFormat::F32 => playback_as::<f32>(device, config, drain, watch, audio),
-        SampleFormat::I16 => playback_as::<i16>(device, config, drain, watch, audio),
-        SampleFormat::I32 => playback_as::<i32>(device, config, drain, watch, audio),
-        SampleFormat::U8 => playback_as::<u8>(device, config, drain, watch, audio),
-        SampleFormat::U16 => playback_as::<u16>(device, config, drain, watch, audio),
-        other => Err(unknown(other)),
-    }?;
-    let port = Playback::new(producer, rate, asked, dry);
-    Ok((stream, Report::Speaker(port)))
-}
-
-fn unknown(format: SampleFormat) -> Error {
-    let why = format!("samples of format {format} are not supported");
-    Error::with_message(ErrorKind::UnsupportedConfig, why)
-}
-
-fn capture_as<T>(
-    device: &Device,
-    config: StreamConfig,
-    mut ring: Producer<f32>,
-    watch: &Arc<Watch>,
-    audio: &Thread,
-) -> Result<Stream, Error>
-where
-    T: SizedSample,
-    f32: FromSample<T>,
-{
-    let channels = usize::from(config.channels.max(1));
-    let share = 1.0 / channels as f32;
+    use SampleFormat::{F32, I16, I32, U8, U16};
+    if !matches!(format, F32 | I16 | I32 | U8 | U16) {
+        let why = format!("samples of format {format} are not supported");
+        return Err(Error::with_message(ErrorKind::UnsupportedConfig, why));
+    }
+    let (rate, channels) = (config.sample_rate, usize::from(config.channels.max(1)));
     let (turns, errors, audio) = (watch.clone(), watch.clone(), audio.clone());
-    device.build_input_stream::<T, _, _>(
-        config,
-        move |data, _| {
-            turns.turn();
-            for frame in data.chunks_exact(channels) {
-                let sum: f32 = frame.iter().map(|s| f32::from_sample_(*s)).sum();
-                if ring.push(sum * share).is_err() {
-                    break;
-                }
-            }
-            audio.unpark();
-        },
-        move |error| errors.error(&error),
-        Some(PATIENCE),
-    )
+    let failed = move |error| errors.error(&error);
+    match direction {
+        Direction::Capture => {
+            let (capture, ring) = Capture::new(rate);
+            let mut fill = Fill { ring, channels };
+            let called = move |data: &Data, _: &_| {
+                turns.turn();
+                fill.take(data);
+                audio.unpark();
+            };
+            let stream = device.build_input_stream_raw(config, format, called, failed, Some(PATIENCE))?;
+            Ok((stream, Report::Microphone(Box::new(capture))))
+        }
+        Direction::Playback => {
+            let (playback, sink) = Playback::new(rate);
+            let mut drain = Drain::new(sink, channels);
+            let called = move |data: &mut Data, _: &_| {
+                turns.turn();
+                drain.give(data);
+                audio.unpark();
+            };
+            let stream = device.build_output_stream_raw(config, format, called, failed, Some(PATIENCE))?;
+            Ok((stream, Report::Speaker(Box::new(playback))))
+        }
+    }
 }
 
-/// The callback's end of a speaker's ring.
+/// Calls `$call` with `$data` as a slice of whatever it holds.
+macro_rules! typed {
+    ($data:ident, $slice:ident, $this:ident.$call:ident) => {
+        match $data.sample_format() {
+            SampleFormat::F32 => $data.$slice::<f32>().map(|samples| $this.$call(samples)),
+            SampleFormat::I16 => $data.$slice::<i16>().map(|samples| $this.$call(samples)),
+            SampleFormat::I32 => $data.$slice::<i32>().map(|samples| $this.$call(samples)),
+            SampleFormat::U8 => $data.$slice::<u8>().map(|samples| $this.$call(samples)),
+            SampleFormat::U16 => $data.$slice::<u16>().map(|samples| $this.$call(samples)),
+            _ => None,
+        }
+    };
+}
+
+/// The callback's end of a microphone.
+struct Fill {
+    ring: Producer<f32>,
+    channels: usize,
+}
+
+impl Fill {
+    fn take(&mut self, data: &Data) {
+        typed!(data, as_slice, self.push);
+    }
+
+    /// Mixes all channels to one. What the ring has no room for is lost: nobody reads it.
+    fn push<T: Sample<Float = f32> + cpal::SizedSample>(&mut self, samples: &[T])
+    where
+        f32: cpal::FromSample<T>,
+    {
+        let share = 1.0 / self.channels as f32;
+        for frame in samples.chunks_exact(self.channels) {
+            let sum: f32 = frame.iter().map(|sample| f32::from_sample(*sample)).sum();
+            if self.ring.push(sum * share).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// The callback's end of a speaker.
 struct Drain {
-    ring: Consumer<f32>,
-    asked: Arc<AtomicU32>,
-    dry: Arc<AtomicU32>,
+    sink: Sink,
+    channels: usize,
     turns: u32,
     greatest: u32,
     /// Sound has begun to come, so that its lack is one.
@@ -172,60 +161,55 @@ struct Drain {
 }
 
 impl Drain {
+    fn new(sink: Sink, channels: usize) -> Self {
+        Self {
+            sink,
+            channels,
+            turns: 0,
+            greatest: 0,
+            primed: false,
+            last: 0.0,
+        }
+    }
+
+    fn give(&mut self, data: &mut Data) {
+        self.ask(data.len() / self.channels);
+        typed!(data, as_slice_mut, self.pull);
+    }
+
     /// Notes that so many samples are asked for.
     fn ask(&mut self, frames: usize) {
         let frames = u32::try_from(frames).unwrap_or(u32::MAX);
+        let asked = &self.sink.shared.asked;
         self.turns += 1;
         if self.turns >= WINDOW {
             self.turns = 0;
-            self.asked.store(self.greatest.max(frames), Ordering::Relaxed);
+            asked.store(self.greatest.max(frames), Ordering::Relaxed);
             self.greatest = 0;
         }
         self.greatest = self.greatest.max(frames);
-        self.asked.fetch_max(frames, Ordering::Relaxed);
+        asked.fetch_max(frames, Ordering::Relaxed);
     }
 
-    fn next(&mut self, short: &mut bool) -> f32 {
-        match self.ring.pop() {
-            Ok(sample) => self.last = sample,
-            Err(_) => {
-                *short = true;
-                self.last *= DECAY;
+    /// Gives all channels the same, and tells what that was.
+    fn pull<T: cpal::SizedSample + cpal::FromSample<f32>>(&mut self, samples: &mut [T]) {
+        let mut short = false;
+        for frame in samples.chunks_exact_mut(self.channels) {
+            match self.sink.ring.pop() {
+                Ok(sample) => self.last = sample,
+                Err(_) => {
+                    short = true;
+                    self.last *= DECAY;
+                }
             }
+            frame.fill(T::from_sample(self.last));
+            // Nobody listens for echo where this is full.
+            let _ = self.sink.played.push(self.last);
         }
-        self.last
+        if !short {
+            self.primed = true;
+        } else if self.primed {
+            self.sink.shared.dry.fetch_add(1, Ordering::Relaxed);
+        }
     }
-}
-
-fn playback_as<T>(
-    device: &Device,
-    config: StreamConfig,
-    mut drain: Drain,
-    watch: &Arc<Watch>,
-    audio: &Thread,
-) -> Result<Stream, Error>
-where
-    T: SizedSample + FromSample<f32>,
-{
-    let channels = usize::from(config.channels.max(1));
-    let (turns, errors, audio) = (watch.clone(), watch.clone(), audio.clone());
-    device.build_output_stream::<T, _, _>(
-        config,
-        move |data, _| {
-            turns.turn();
-            drain.ask(data.len() / channels);
-            let mut short = false;
-            for frame in data.chunks_exact_mut(channels) {
-                frame.fill(T::from_sample_(drain.next(&mut short)));
-            }
-            if !short {
-                drain.primed = true;
-            } else if drain.primed {
-                drain.dry.fetch_add(1, Ordering::Relaxed);
-            }
-            audio.unpark();
-        },
-        move |error| errors.error(&error),
-        Some(PATIENCE),
-    )
 }
