@@ -50,7 +50,7 @@ pub const UNSTABLE_AFTER: Duration = Duration::from_secs(2);
 /// Silence after which somebody whose socket is gone as well is taken to have left.
 pub const ABSENT_AFTER: Duration = Duration::from_secs(8);
 
-/// Silence after which anybody is taken to have left.
+/// Silence after which a path to somebody who is still in the room is given up and sought anew.
 pub const GONE_AFTER: Duration = Duration::from_secs(30);
 
 /// How this person takes part.
@@ -177,6 +177,9 @@ impl Call {
 
     /// Sends an encoded picture to all whom its encoder serves.
     pub fn send_video(&mut self, video: &EncodedVideo, now: Instant) {
+        if video.keyframe {
+            self.targets.keyframe_made(video.target);
+        }
         for id in self.targets.served_by(video.target) {
             if let Some(someone) = self.people.get_mut(id) {
                 someone.peer.send_video(&video.data, video.time, now);

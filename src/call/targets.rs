@@ -55,6 +55,8 @@ pub struct Targets {
     next: u32,
     last_keyframe: BTreeMap<TargetId, Instant>,
     wanted_keyframe: Vec<TargetId>,
+    /// Who was moved to an encoder whose pictures mean nothing to them until its next key frame.
+    awaiting: Vec<PeerId>,
 }
 
 impl Targets {
@@ -63,12 +65,17 @@ impl Targets {
         &self.list
     }
 
-    /// Who is served by encoder `id`.
+    /// Who gets the pictures of encoder `id`.
     pub fn served_by(&self, id: TargetId) -> impl Iterator<Item = &PeerId> {
-        self.served
-            .iter()
-            .filter(move |(_, target)| **target == id)
-            .map(|(peer, _)| peer)
+        let served = self.served.iter().filter(move |(_, target)| **target == id);
+        let peers = served.map(|(peer, _)| peer);
+        peers.filter(|peer| !self.awaiting.contains(peer))
+    }
+
+    /// Encoder `id` made a key frame: all its people can follow from here.
+    pub fn keyframe_made(&mut self, id: TargetId) {
+        let served = &self.served;
+        self.awaiting.retain(|peer| served.get(peer) != Some(&id));
     }
 
     /// Which encoder serves `peer`.
@@ -96,12 +103,17 @@ impl Targets {
             });
             let newcomer = members.iter().any(|p| served_before.get(*p) != Some(&id));
             for peer in members {
+                if served_before.get(peer) != Some(&id) && !self.awaiting.contains(peer) {
+                    self.awaiting.push(peer.clone());
+                }
                 self.served.insert(peer.clone(), id);
             }
             if newcomer && old.is_some() {
                 self.request_keyframe(id, now);
             }
         }
+        let served = &self.served;
+        self.awaiting.retain(|peer| served.contains_key(peer));
         self.list.sort_by_key(|t| t.id);
         self.last_keyframe
             .retain(|id, _| self.list.iter().any(|t| t.id == *id));
@@ -227,7 +239,10 @@ mod tests {
         assert!(targets.assign(&wants, crate::call::tests_epoch()));
         assert_eq!(targets.list().len(), 1);
         assert_eq!(targets.list()[0].bitrate, Bitrate::kbps(30));
-        assert_eq!(targets.served_by(targets.list()[0].id).count(), 2);
+        let id = targets.list()[0].id;
+        assert_eq!(targets.served_by(id).count(), 0, "nobody knows its pictures yet");
+        targets.keyframe_made(id);
+        assert_eq!(targets.served_by(id).count(), 2);
         assert!(!targets.assign(&wants, crate::call::tests_epoch()));
     }
 
@@ -254,6 +269,14 @@ mod tests {
             now,
         );
         assert_eq!(targets.list()[0].keyframes, keyframes + 1);
+        let id = targets.list()[0].id;
+        targets.keyframe_made(id);
+        targets.assign(
+            &BTreeMap::from([(peer("a"), want(80, 50)), (peer("c"), want(80, 50))]),
+            now,
+        );
+        let served: Vec<_> = targets.served_by(id).cloned().collect();
+        assert_eq!(served, [peer("a")], "until the key frame there is nothing for c");
     }
 
     #[test]
