@@ -29,7 +29,8 @@ impl Call {
             self.with(&id, now, |someone| someone.desire(rate::VOICE, now));
         }
         for (id, want) in wants {
-            let desired = Bitrate(rate::needed(want.size, want.fps).0 + rate::VOICE.0);
+            let needed = Bitrate(rate::needed(want.size, want.fps).0 + rate::VOICE.0);
+            let desired = self.config.max_bitrate.map_or(needed, |limit| limit.min(needed));
             // Ends: what `desire` makes the estimate say changes no desire.
             self.with(&id, now, |someone| someone.desire(desired, now));
         }
