@@ -64,7 +64,7 @@ impl Control {
         let message = serde_json::from_slice(bytes).ok()?;
         Some(match message {
             Control::Hello { name, version } => Control::Hello {
-                name: SafeText::new(name.as_str(), 32),
+                name: SafeText::name(name.as_str()),
                 version,
             },
             other => other,
@@ -74,6 +74,11 @@ impl Control {
     /// Writes a message.
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("plain structs serialise")
+    }
+
+    /// `newer` says all that this message says.
+    pub fn is_replaced_by(&self, newer: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(newer)
     }
 
     /// A viewport of `size` at `fps`.

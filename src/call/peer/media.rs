@@ -106,16 +106,21 @@ impl Peer {
     /// The decoder lost its way: the sender is asked for a key frame, at most once in 300 ms, and what
     /// comes before it is not handed on.
     pub(in crate::call) fn want_keyframe(&mut self, now: Instant) {
-        self.needs_keyframe = true;
-        self.pli_wanted = true;
-        if self.last_pli.is_none_or(|last| now >= last + PLI_INTERVAL) {
+        self.plan_pli(now);
+        if self.pli_due.is_some_and(|due| now >= due) {
             self.request_keyframe(now);
         }
     }
 
+    fn plan_pli(&mut self, now: Instant) {
+        self.needs_keyframe = true;
+        let due = self.last_pli.map_or(now, |last| now.max(last + PLI_INTERVAL));
+        self.pli_due.get_or_insert(due);
+    }
+
     pub(super) fn request_keyframe(&mut self, now: Instant) {
         self.last_pli = Some(now);
-        self.pli_wanted = self.needs_keyframe;
+        self.pli_due = self.needs_keyframe.then(|| now + PLI_INTERVAL);
         let Some(mut writer) = self.video.and_then(|mid| self.rtc.writer(mid)) else {
             return;
         };
@@ -145,15 +150,16 @@ impl Peer {
             _ => return,
         };
         let keyframe = media.is_keyframe();
-        self.meter.received_picture(keyframe, now);
         if keyframe {
-            (self.needs_keyframe, self.pli_wanted) = (false, false);
+            (self.needs_keyframe, self.pli_due) = (false, None);
         } else if !media.contiguous {
-            self.want_keyframe_from_event();
+            // Inside a drain nothing is written: the request goes out with the next timeout.
+            self.plan_pli(now);
         }
         if self.needs_keyframe {
             return;
         }
+        self.meter.received_picture(keyframe, now);
         let frame = VideoFrame {
             codec,
             data: media.data,
@@ -161,15 +167,5 @@ impl Peer {
             time: media.time.numer(),
         };
         self.out.push_back(PeerOutput::Video(frame));
-    }
-
-    /// Inside a drain nothing is written: the request goes out with the next timeout.
-    fn want_keyframe_from_event(&mut self) {
-        self.needs_keyframe = true;
-        self.pli_wanted = true;
-        if self.last_pli.is_none() {
-            // Due at once: `poll_timeout` looks back from here.
-            self.last_pli = Some(self.timeout.checked_sub(PLI_INTERVAL).unwrap_or(self.timeout));
-        }
     }
 }

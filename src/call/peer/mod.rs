@@ -18,13 +18,14 @@ use str0m::media::{Mid, Pt};
 use str0m::net::Transmit;
 use str0m::{Candidate as IceCandidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc};
 
-use self::media::{PLI_INTERVAL, VideoStream};
+use self::media::VideoStream;
 use super::control::{self, Control};
 use super::figures::{Figures, Meter};
 use super::news::News;
 use crate::media::jitter::VoicePacket;
 use crate::media::video::VideoCodec;
 use crate::signal::message::Body;
+use crate::text::SafeText;
 use crate::units::Bitrate;
 
 pub use self::media::VideoFrame;
@@ -63,8 +64,10 @@ pub(super) struct Peer {
     path: Option<(SocketAddr, SocketAddr)>,
     timeout: Instant,
     last_pli: Option<Instant>,
-    pli_wanted: bool,
+    pli_due: Option<Instant>,
     needs_keyframe: bool,
+    /// Messages that the channel's buffer had no room for.
+    unsent: Vec<Control>,
     meter: Meter,
     out: VecDeque<PeerOutput>,
 }
@@ -91,8 +94,9 @@ impl Peer {
             path: None,
             timeout: now,
             last_pli: None,
-            pli_wanted: false,
+            pli_due: None,
             needs_keyframe: false,
+            unsent: Vec::new(),
             meter: Meter::new(now),
             out: VecDeque::new(),
         };
@@ -121,15 +125,15 @@ impl Peer {
 
     /// When [`Peer::handle_timeout`] is due.
     pub(super) fn poll_timeout(&self) -> Instant {
-        match self.last_pli {
-            Some(last) if self.pli_wanted => self.timeout.min(last + PLI_INTERVAL),
-            _ => self.timeout,
-        }
+        self.pli_due.map_or(self.timeout, |due| due.min(self.timeout))
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if self.pli_wanted && self.last_pli.is_none_or(|last| now >= last + PLI_INTERVAL) {
+        if self.pli_due.is_some_and(|due| now >= due) {
             self.request_keyframe(now);
+        }
+        for message in std::mem::take(&mut self.unsent) {
+            self.send_control(&message, now);
         }
         if now >= self.timeout {
             if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
@@ -188,8 +192,12 @@ impl Peer {
         let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) else {
             return;
         };
-        if let Err(error) = channel.write(false, &message.to_bytes()) {
-            tracing::debug!(%error, "a control message was not sent");
+        // The newest of a kind is the one that counts.
+        self.unsent.retain(|waiting| !waiting.is_replaced_by(message));
+        match channel.write(false, &message.to_bytes()) {
+            Ok(true) => {}
+            Ok(false) => self.unsent.push(message.clone()),
+            Err(error) => tracing::debug!(%error, "a control message was not sent"),
         }
         self.drain(now);
     }
@@ -203,11 +211,13 @@ impl Peer {
 
     /// Everything out, to str0m's `Timeout`; a timeout that is due is given back at once.
     fn drain(&mut self, now: Instant) {
-        for _ in 0..MAX_IMMEDIATE {
+        let mut immediate = 0;
+        loop {
             match self.rtc.poll_output() {
                 Ok(Output::Timeout(at)) => {
                     self.timeout = at;
-                    if at > now || !self.rtc.is_alive() {
+                    immediate += 1;
+                    if at > now || !self.rtc.is_alive() || immediate > MAX_IMMEDIATE {
                         return;
                     }
                     if self.rtc.handle_input(Input::Timeout(now)).is_err() {
@@ -224,7 +234,8 @@ impl Peer {
                 Ok(Output::Event(event)) => self.handle_event(event, now),
                 Err(error) => {
                     tracing::debug!(%error, "the connection ended");
-                    self.out.push_back(PeerOutput::News(News::Disconnected));
+                    let why = SafeText::new(&error.to_string(), 120).as_str().to_owned();
+                    self.out.push_back(PeerOutput::News(News::Broken(why)));
                     return;
                 }
             }

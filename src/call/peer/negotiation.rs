@@ -17,6 +17,9 @@ use crate::signal::message::{Body, Candidate, Description};
 /// Candidates kept until the description is there.
 const MAX_EARLY: usize = 64;
 
+/// The most candidates of the other side that are tried. Twenty are many.
+const MAX_CANDIDATES: usize = 64;
+
 /// What the two sides agreed to send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Agreed {
@@ -123,7 +126,20 @@ impl Peer {
             }
             return;
         }
-        self.remote_candidates.push(candidate.clone());
+        self.take_candidate(candidate, now);
+    }
+
+    fn take_candidate(&mut self, candidate: IceCandidate, now: Instant) {
+        let is_known = self
+            .remote_candidates
+            .iter()
+            .any(|c| c.addr() == candidate.addr());
+        if !is_known && self.remote_candidates.len() >= MAX_CANDIDATES {
+            return;
+        }
+        if !is_known {
+            self.remote_candidates.push(candidate.clone());
+        }
         self.rtc.add_remote_candidate(candidate);
         self.drain(now);
     }
@@ -149,17 +165,15 @@ impl Peer {
     fn described(&mut self, sdp: &str, now: Instant) {
         self.described = true;
         self.remote_session = session_of(sdp).map(str::to_owned);
-        for line in sdp.lines().filter_map(|line| line.strip_prefix("a=")) {
-            if let Ok(candidate) = IceCandidate::from_sdp_string(line) {
-                self.remote_candidates.push(candidate);
-            }
-        }
+        self.remote_candidates.clear();
+        let lines = sdp.lines().filter_map(|line| line.strip_prefix("a="));
+        let candidates = lines.filter_map(|line| IceCandidate::from_sdp_string(line).ok());
+        self.remote_candidates.extend(candidates.take(MAX_CANDIDATES));
         for candidate in std::mem::take(&mut self.early) {
-            self.remote_candidates.push(candidate.clone());
-            self.rtc.add_remote_candidate(candidate);
-            self.drain(now);
+            self.take_candidate(candidate, now);
         }
         self.agree();
+        self.drain(now);
     }
 
     pub(super) fn agree(&mut self) {
