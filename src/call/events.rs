@@ -124,6 +124,8 @@ pub enum PathState {
     },
     /// It comes again.
     Restored,
+    /// It is given up, and another is sought.
+    Restarting,
     /// None was found.
     Failed,
 }

@@ -1,6 +1,6 @@
 //! What happened at one person's peer, and what the call makes of it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::control::{self, Control};
 use super::people::{Alarm, Presence};
@@ -8,11 +8,16 @@ use super::{Call, Event, Output, PathState};
 use crate::signal::message::PeerId;
 use crate::units::{Bitrate, Size};
 
+/// Silence so soon after the own socket came back means that the other side had given up.
+const REJOINED: Duration = Duration::from_secs(5);
+
 /// Something happened that changes the call.
 #[derive(Debug)]
 pub(super) enum News {
     Connected,
     Disconnected,
+    /// The connection cannot go on, and why.
+    Broken(String),
     ChannelOpen,
     Control(Control),
     KeyframeWanted,
@@ -25,6 +30,7 @@ impl Call {
         match news {
             News::Connected => self.handle_connected(id, now),
             News::Disconnected => self.handle_disconnected(id, now),
+            News::Broken(why) => self.handle_broken(id, &why, now),
             News::ChannelOpen => self.handle_channel(id, now),
             News::Control(message) => self.handle_control(id, message, now),
             News::KeyframeWanted => self.handle_keyframe_wanted(id, now),
@@ -43,7 +49,7 @@ impl Call {
             return;
         };
         someone.connected = Some(now);
-        someone.failed = false;
+        (someone.failed, someone.retry, someone.tries) = (false, None, 0);
         let (local, remote) = someone.peer.path_kinds();
         let agreed = someone.peer.agreed();
         let after = now.saturating_duration_since(someone.since);
@@ -125,14 +131,47 @@ impl Call {
         }
     }
 
+    /// The connection broke by what was said on it, not by silence.
+    fn handle_broken(&mut self, id: &PeerId, why: &str, now: Instant) {
+        let Some(someone) = self.people.get_mut(id) else {
+            return;
+        };
+        if someone.connected.is_none() {
+            if std::mem::replace(&mut someone.failed, true) {
+                return;
+            }
+            let why = format!("the encrypted connection to {} was refused: {why}", someone.name);
+            self.give_up(id, why, now);
+        } else if someone.presence == Presence::Here && !someone.said_bye {
+            self.restart(id, now);
+        } else {
+            self.handle_disconnected(id, now);
+        }
+    }
+
+    /// There is no path to somebody for now.
+    fn give_up(&mut self, id: &PeerId, why: String, now: Instant) {
+        let calls = self.makes_calls_to(id);
+        if let Some(someone) = self.people.get_mut(id)
+            && calls
+        {
+            someone.plan_retry(now);
+        }
+        self.path(id, PathState::Failed, why);
+    }
+
     fn handle_alarm(&mut self, id: &PeerId, alarm: Alarm, now: Instant) {
         let Some(someone) = self.people.get(id) else {
             return;
         };
         match alarm {
-            Alarm::Gone => self.part(id, "lost", now),
+            Alarm::Gone if someone.presence == Presence::Lost => self.part(id, "lost", now),
+            Alarm::Gone | Alarm::Retry => self.restart(id, now),
             Alarm::NoViewport => self.assign(now),
-            Alarm::NoPath => self.path(id, PathState::Failed, someone.why_no_path()),
+            Alarm::NoPath => self.give_up(id, someone.why_no_path(), now),
+            Alarm::Unstable if someone.rejoined.is_some_and(|at| now < at + REJOINED) => {
+                self.call_anew(id, now);
+            }
             Alarm::Unstable => {
                 let since = someone.peer.last_heard();
                 let why = "nothing has come for two seconds".to_owned();
@@ -142,7 +181,7 @@ impl Call {
         }
     }
 
-    fn path(&mut self, id: &PeerId, state: PathState, why: String) {
+    pub(super) fn path(&mut self, id: &PeerId, state: PathState, why: String) {
         self.out.push_back(Output::Event(Event::Path {
             peer: id.clone(),
             state,

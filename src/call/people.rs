@@ -13,6 +13,10 @@ const DEFAULT_VIEWPORT: (Size, u32) = (Size::new(320, 180), 30);
 /// How long the sender waits for the viewport before it sends [`DEFAULT_VIEWPORT`].
 const VIEWPORT_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Until a path is sought again after none was found; it doubles with each try, up to the longest.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+const RETRY_AT_MOST: Duration = Duration::from_secs(60);
+
 /// A clock of somebody's that ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Alarm {
@@ -24,8 +28,10 @@ pub(super) enum Alarm {
     Unstable,
     /// Something comes again.
     Restored,
-    /// Nothing has come for so long that they must have left.
+    /// Nothing has come for so long that the path is lost, or they are.
     Gone,
+    /// The next try to find a path is due.
+    Retry,
 }
 
 /// Where somebody stands with the meeting point.
@@ -43,6 +49,12 @@ pub(super) struct Someone {
     pub(super) connected: Option<Instant>,
     pub(super) unstable: bool,
     pub(super) failed: bool,
+    /// Tries to find a path anew since there last was one.
+    pub(super) tries: u32,
+    /// When the next one is due, where that is up to this side.
+    pub(super) retry: Option<Instant>,
+    /// When the own socket came back while they seemed to be connected.
+    pub(super) rejoined: Option<Instant>,
     pub(super) said_bye: bool,
     /// What they can show, and at what rate.
     pub(super) viewport: Option<(Size, u32)>,
@@ -60,6 +72,9 @@ impl Someone {
             connected: None,
             unstable: false,
             failed: false,
+            tries: 0,
+            retry: None,
+            rejoined: None,
             said_bye: false,
             viewport: None,
             estimate: None,
@@ -67,10 +82,30 @@ impl Someone {
         }
     }
 
+    /// Begins anew with a fresh peer; who they are stays.
+    pub(super) fn renew(&mut self, peer: Peer, now: Instant) {
+        let fresh = Self::new(self.name.clone(), peer, now);
+        let old = std::mem::replace(self, fresh);
+        (self.presence, self.tries) = (old.presence, old.tries);
+    }
+
+    /// There is a path, and something came over it just now.
+    pub(super) fn is_heard(&self, now: Instant) -> bool {
+        let silence = now.saturating_duration_since(self.peer.last_heard());
+        self.peer.is_connected() && self.peer.is_alive() && silence < UNSTABLE_AFTER
+    }
+
+    /// No path was found: when the next try is due, for the side that makes it.
+    pub(super) fn plan_retry(&mut self, now: Instant) {
+        let wait = RETRY_AFTER.saturating_mul(1 << self.tries.min(8));
+        self.retry = Some(now + wait.min(RETRY_AT_MOST));
+    }
+
     /// When the peer or one of the clocks is due.
     pub(super) fn poll_timeout(&self) -> Instant {
         let clock = match self.connected {
-            None => (!self.failed).then(|| self.since + CONNECT_TIMEOUT),
+            None if self.failed => self.retry,
+            None => Some(self.since + CONNECT_TIMEOUT),
             Some(at) => {
                 let patience = if self.unstable {
                     self.patience()
@@ -89,6 +124,9 @@ impl Someone {
     /// Looks at the clocks. Each tells once that it ran out.
     pub(super) fn look(&mut self, now: Instant) -> Option<Alarm> {
         let Some(connected) = self.connected else {
+            if self.retry.take_if(|at| now >= *at).is_some() {
+                return Some(Alarm::Retry);
+            }
             let late = !self.failed && now >= self.since + CONNECT_TIMEOUT;
             self.failed |= late;
             return late.then_some(Alarm::NoPath);
@@ -111,7 +149,7 @@ impl Someone {
         })
     }
 
-    /// The silence after which they are taken to have left.
+    /// The silence after which the path is given up.
     fn patience(&self) -> Duration {
         match self.presence {
             Presence::Here => GONE_AFTER,

@@ -4,8 +4,11 @@ use std::time::Instant;
 
 use super::peer::{NegotiationError, Peer};
 use super::people::{Presence, Someone};
-use super::{Call, Event, Output};
+use super::{Call, Event, Output, PathState};
 use crate::signal::message::{Body, LeaveReason, Member, PeerId, ServerMessage};
+
+/// The most others that are taken notice of, whatever the meeting point says; it lets no more in.
+const MAX_PEOPLE: usize = 64;
 
 impl Call {
     pub(super) fn handle_message(&mut self, message: ServerMessage, now: Instant) {
@@ -29,18 +32,32 @@ impl Call {
             someone.presence = Presence::Lost;
         }
         for member in peers {
-            let known = self.meet(&member, now);
-            let connected = self.people.get(&member.id).is_some_and(|s| s.peer.is_connected());
-            if !(known && connected) {
-                self.renew(&member.id, now);
-                self.with(&member.id, now, |someone| someone.peer.call(now));
+            self.meet(&member, now);
+            let Some(someone) = self.people.get_mut(&member.id) else {
+                continue;
+            };
+            if someone.is_heard(now) {
+                // Packets that waited while this machine slept say nothing about the present.
+                someone.rejoined = Some(now);
+            } else {
+                self.call_anew(&member.id, now);
             }
+        }
+        let is_ghost = |s: &Someone| s.presence == Presence::Lost && !s.peer.is_connected();
+        let ghosts: Vec<_> = self.people.iter().filter(|(_, s)| is_ghost(s)).collect();
+        let ghosts: Vec<_> = ghosts.into_iter().map(|(id, _)| id.clone()).collect();
+        for id in ghosts {
+            self.part(&id, "lost", now);
         }
     }
 
-    /// They will call: the newcomer does.
+    /// They will call: the newcomer does. An offer that they did not answer went to a socket they no
+    /// longer have, and is withdrawn.
     fn handle_joined(&mut self, member: Member, now: Instant) {
         self.meet(&member, now);
+        if self.people.get(&member.id).is_some_and(|s| s.peer.is_offering()) {
+            self.renew(&member.id, now);
+        }
     }
 
     fn handle_left(&mut self, id: &PeerId, reason: LeaveReason, now: Instant) {
@@ -49,7 +66,7 @@ impl Call {
         };
         if reason == LeaveReason::Left {
             self.part(id, "left", now);
-        } else if !someone.peer.is_connected() {
+        } else if !(someone.peer.is_connected() && someone.peer.is_alive()) {
             self.part(id, "lost", now);
         } else {
             someone.presence = Presence::Lost;
@@ -79,8 +96,10 @@ impl Call {
                     }
                     _ => Ok(()),
                 };
-                if let Err(error) = result {
-                    self.fail(from, "negotiation", error.to_string());
+                match result {
+                    // Its offer was withdrawn meanwhile.
+                    Ok(()) | Err(NegotiationError::Unexpected) => {}
+                    Err(error) => self.fail(from, "negotiation", error.to_string()),
                 }
             }
         }
@@ -102,12 +121,16 @@ impl Call {
         result
     }
 
-    /// Adds a person, or notes that a known one is back. Returns true where they were known.
-    fn meet(&mut self, member: &Member, now: Instant) -> bool {
+    /// Adds a person, or notes that a known one is back.
+    fn meet(&mut self, member: &Member, now: Instant) {
         if let Some(someone) = self.people.get_mut(&member.id) {
             someone.presence = Presence::Here;
             someone.name = member.name.clone();
-            return true;
+            return;
+        }
+        if self.people.len() >= MAX_PEOPLE {
+            tracing::warn!(id = %member.id, "more people than a room holds");
+            return;
         }
         let peer = Peer::new(&self.config.codecs, &self.addresses, now);
         self.people
@@ -117,7 +140,35 @@ impl Call {
             name: member.name.clone(),
         }));
         self.with(&member.id, now, |_| {});
-        false
+    }
+
+    /// Begins anew with somebody who is still there: the old path is lost, or none was found. The one
+    /// with the larger identity calls, the other is called.
+    pub(super) fn restart(&mut self, id: &PeerId, now: Instant) {
+        let calls = self.makes_calls_to(id);
+        let Some(someone) = self.people.get_mut(id) else {
+            return;
+        };
+        someone.tries = someone.tries.saturating_add(1);
+        let why = "the path is lost; another is sought".to_owned();
+        self.path(id, PathState::Restarting, why);
+        if calls {
+            self.call_anew(id, now);
+        } else {
+            self.renew(id, now);
+        }
+    }
+
+    /// Calls somebody over a fresh peer.
+    pub(super) fn call_anew(&mut self, id: &PeerId, now: Instant) {
+        self.renew(id, now);
+        self.with(id, now, |someone| someone.peer.call(now));
+    }
+
+    /// Where it is nobody's turn by having come later, the larger identity calls: its offer also is the
+    /// one that stands in glare.
+    pub(super) fn makes_calls_to(&self, id: &PeerId) -> bool {
+        self.id.as_ref().is_some_and(|own| own > id)
     }
 
     /// Gives a person a fresh peer, if the present one has begun to talk.
@@ -126,9 +177,8 @@ impl Call {
             return;
         };
         if someone.peer.is_described() || someone.peer.is_offering() {
-            let name = someone.name.clone();
             let peer = Peer::new(&self.config.codecs, &self.addresses, now);
-            *someone = Someone::new(name, peer, now);
+            someone.renew(peer, now);
             self.assign(now);
         }
     }

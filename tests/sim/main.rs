@@ -11,7 +11,7 @@ use facetty::call::{Event, PathState};
 use facetty::media::video::VideoCodec;
 use facetty::signal::message::LeaveReason;
 use facetty::units::Size;
-use str0m_netem::{GilbertElliot, NetemConfig, Probability};
+use str0m_netem::{GilbertElliot, NetemConfig, Probability, RandomLoss};
 use world::World;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -168,6 +168,96 @@ fn who_loses_only_the_meeting_point_stays() {
     world.run(20 * SECOND);
     assert!(world.a.seen.len() - before > 500);
     assert!(!world.a.has_event(|event| matches!(event, Event::PeerLeft { .. })));
+}
+
+fn left(event: &Event) -> bool {
+    matches!(event, Event::PeerLeft { .. })
+}
+
+#[test]
+fn a_path_that_was_silent_for_too_long_is_found_anew() {
+    let dead = NetemConfig::new().loss(RandomLoss::new(Probability::new(1.0)));
+    for (seed, outage, patience) in [(13, 35, 5), (14, 70, 30)] {
+        let mut world = World::new(clean(), seed);
+        world.meet();
+        world.run(3 * SECOND);
+        world.set_line(dead, seed);
+        world.run(outage * SECOND);
+        world.set_line(clean(), seed);
+        let before = (world.a.seen.len(), world.b.seen.len());
+        let back = |world: &World| world.a.seen.len() > before.0 && world.b.seen.len() > before.1;
+        assert!(
+            world.run_until(patience * SECOND, back),
+            "no picture {patience} s after {outage} s of silence: {:?}",
+            world.a.events
+        );
+        for side in [&world.a, &world.b] {
+            assert!(
+                !side.has_event(left),
+                "who is in the room stays: {:?}",
+                side.events
+            );
+        }
+    }
+}
+
+#[test]
+fn who_slept_is_met_again() {
+    for sleep in [3, 13, 40] {
+        let mut world = World::new(clean(), sleep);
+        world.meet();
+        world.run(3 * SECOND);
+        world.b.is_gone = true;
+        world.tell_a_that_b_left(LeaveReason::Lost);
+        world.run(sleep as u32 * SECOND);
+        assert_eq!(world.a.has_event(left), sleep >= 9);
+        world.wake_b();
+        world.run(100 * Duration::from_millis(1));
+        let before = (world.a.seen.len(), world.b.seen.len());
+        let back = |world: &World| world.a.seen.len() > before.0 + 30 && world.b.seen.len() > before.1 + 30;
+        assert!(
+            world.run_until(6 * SECOND, back),
+            "after {sleep} s: {:?} {:?}",
+            world.a.events,
+            world.b.events
+        );
+    }
+}
+
+#[test]
+fn an_offer_to_a_socket_that_was_gone_does_not_stand_in_the_way() {
+    let mut world = World::new(clean(), 15);
+    world.meet();
+    // Nothing that was said until now arrives: the socket of the second one was dead.
+    world.b.is_gone = true;
+    world.forget_signals();
+    world.wake_b();
+    assert!(world.run_until(3 * SECOND, |world| {
+        world.a.has_event(connected) && world.b.has_event(connected)
+    }));
+}
+
+#[test]
+fn a_refused_key_is_said_at_once_and_is_no_firewall() {
+    let mut world = World::new(clean(), 16);
+    world.forges_fingerprints = true;
+    world.meet();
+    world.run(3 * SECOND);
+    let refused = |event: &Event| match event {
+        Event::Path {
+            state: PathState::Failed,
+            why,
+            ..
+        } => why.contains("encrypted connection"),
+        _ => false,
+    };
+    assert!(
+        world.a.has_event(refused) || world.b.has_event(refused),
+        "{:?} {:?}",
+        world.a.events,
+        world.b.events
+    );
+    assert!(!world.a.has_event(connected) && !world.b.has_event(connected));
 }
 
 #[test]

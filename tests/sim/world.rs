@@ -13,7 +13,7 @@ use facetty::media::scale::Scaler;
 use facetty::media::stamp;
 use facetty::media::test_picture::TestPicture;
 use facetty::media::video::{Decoder, Encoder, EncoderConfig, VideoCodec};
-use facetty::signal::message::{ClientMessage, LeaveReason, Member, PeerId, ServerMessage};
+use facetty::signal::message::{Body, ClientMessage, LeaveReason, Member, PeerId, ServerMessage};
 use facetty::text::SafeText;
 use facetty::units::Size;
 use str0m_netem::{Input, Netem, NetemConfig, Output as NetemOutput, WithLen};
@@ -28,6 +28,9 @@ fn epoch() -> Instant {
 pub const CAMERA: Size = Size::new(320, 180);
 
 const FRAME: Duration = Duration::from_nanos(33_333_333);
+/// Packets that wait for a process that does not run.
+const KERNEL_BUFFER: usize = 200;
+
 const VOICE: Duration = Duration::from_millis(20);
 
 #[derive(Clone)]
@@ -55,7 +58,9 @@ pub struct Side {
     pub heard: usize,
     pub keyframes_in: usize,
     pub bytes_out: u64,
+    /// Nothing runs here; what comes waits, as a kernel would keep it.
     pub is_gone: bool,
+    buffered: VecDeque<Packet>,
     address: SocketAddr,
     line_in: Netem<Packet>,
     signals_in: VecDeque<(Instant, ServerMessage)>,
@@ -78,6 +83,8 @@ pub struct World {
     pub b: Side,
     /// How long the meeting point takes to relay.
     pub relay: Duration,
+    /// The meeting point puts other fingerprints into the descriptions.
+    pub forges_fingerprints: bool,
     /// Candidates overtake descriptions by this much.
     pub description_delay: Duration,
 }
@@ -121,6 +128,7 @@ impl Side {
             keyframes_in: 0,
             bytes_out: 0,
             is_gone: false,
+            buffered: VecDeque::new(),
             address,
             line_in: Netem::new(config),
             signals_in: VecDeque::new(),
@@ -265,6 +273,7 @@ impl World {
             a: Side::new("ann", "10.0.0.1:1000", to(0), a, now),
             b: Side::new("bob", "10.0.0.2:2000", to(1), b, now),
             relay: Duration::from_millis(20),
+            forges_fingerprints: false,
             description_delay: Duration::ZERO,
         }
     }
@@ -307,6 +316,32 @@ impl World {
         self.a
             .call
             .handle_server(ServerMessage::PeerLeft { id, reason }, self.now);
+    }
+
+    /// The second one runs again after [`Side::is_gone`], and their socket is made anew.
+    pub fn wake_b(&mut self) {
+        let (ann, bob, now) = (self.a.member(), self.b.member(), self.now);
+        self.b.is_gone = false;
+        let welcome = ServerMessage::Welcome {
+            id: bob.id.clone(),
+            peers: vec![ann],
+            ice_servers: vec![],
+        };
+        for packet in std::mem::take(&mut self.b.buffered) {
+            self.b
+                .call
+                .handle_datagram(packet.source, packet.destination, &packet.bytes, now);
+        }
+        self.b.call.handle_timeout(now);
+        self.b.call.handle_server(welcome, now);
+        self.a.call.handle_server(ServerMessage::PeerJoined(bob), now);
+    }
+
+    /// What is on its way through the meeting point is lost.
+    pub fn forget_signals(&mut self) {
+        self.settle();
+        self.a.signals_in.clear();
+        self.b.signals_in.clear();
     }
 
     /// Another line from now on.
@@ -415,7 +450,12 @@ impl World {
                         }
                     }
                     Output::Signal(ClientMessage::Signal { body, .. }) => {
-                        let is_description = matches!(body, facetty::signal::message::Body::Description(_));
+                        let body = if self.forges_fingerprints {
+                            forged(body)
+                        } else {
+                            body
+                        };
+                        let is_description = matches!(body, Body::Description(_));
                         let delay = if is_description { relay + late } else { relay };
                         let message = ServerMessage::Signal {
                             from: from.id.clone(),
@@ -442,8 +482,28 @@ fn deliver(side: &mut Side, now: Instant) {
                 side.call
                     .handle_datagram(packet.source, packet.destination, &packet.bytes, now);
             }
-            NetemOutput::Packet(_) => {}
+            NetemOutput::Packet(packet) => {
+                side.buffered.push_back(packet);
+                side.buffered.truncate(KERNEL_BUFFER);
+            }
             NetemOutput::Timeout(_) => break,
         }
     }
+}
+
+/// The description with another last byte in its fingerprint.
+fn forged(body: Body) -> Body {
+    let Body::Description(mut description) = body else {
+        return body;
+    };
+    let lines = description.sdp.lines().map(|line| {
+        let is_fingerprint = line.starts_with("a=fingerprint:");
+        match line.strip_suffix("00") {
+            _ if !is_fingerprint => line.to_owned(),
+            Some(rest) => format!("{rest}01"),
+            None => format!("{}00", &line[..line.len() - 2]),
+        }
+    });
+    description.sdp = lines.map(|line| line + "\r\n").collect();
+    Body::Description(description)
 }

@@ -201,6 +201,7 @@ impl HeadlessFront {
                 let state = match state {
                     PathState::Unstable { .. } => "unstable",
                     PathState::Restored => "restored",
+                    PathState::Restarting => "restarting",
                     PathState::Failed => "failed",
                 };
                 self.emit("path", json!({ "peer": peer, "state": state, "why": why }));

@@ -181,6 +181,7 @@ impl TerminalFront {
                     let kind = self.kinds.get(peer).copied().unwrap_or(PathKind::Direct);
                     vec![Action::Path(peer.clone(), Path::Connected { kind })]
                 }
+                PathState::Restarting => vec![Action::Path(peer.clone(), Path::Connecting)],
                 PathState::Failed => vec![
                     Action::Path(peer.clone(), Path::Failed),
                     Action::Tell(Tone::Error, SafeText::new(why, 400)),
