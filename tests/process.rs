@@ -297,7 +297,7 @@ fn two_servers_of_one_room_become_one_with_all_who_are_there() {
     let start = |machine: usize, name: &str| {
         let args = ["--headless", "--room", &room, "--name", name, "--camera", "test"];
         let args = [&args[..], &["--mic", "none", "--speaker", "none"]].concat();
-        Program::start_in(machines[machine].0.path(), &args)
+        Program::start_with(&args, "XDG_RUNTIME_DIR", machines[machine].0.path())
     };
     let pair = |machine: usize, host: &str, guest: &str| {
         let mut host = start(machine, host);

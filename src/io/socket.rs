@@ -434,6 +434,13 @@ enum Failure {
     Passing(String),
 }
 
+const NOT_TRUSTED: &str = "check the address and this machine's clock; a certificate that only you trust goes \
+                           into a file that SSL_CERT_FILE names";
+
+const NO_TLS: &str = "it seems to speak no TLS there: ws: instead of wss: is for servers without it";
+
+const NO_CERTIFICATES: &str = "name a file with certificates as PEM, or unset SSL_CERT_FILE";
+
 /// Connects and joins: TCP, TLS where asked for, the WebSocket's handshake, `join`, `welcome`.
 async fn open(request: &JoinRequest) -> Result<(Stream, ServerMessage), Failure> {
     let url = Invite::websocket(&request.server);
@@ -446,7 +453,10 @@ async fn open(request: &JoinRequest) -> Result<(Stream, ServerMessage), Failure>
         .max_write_buffer_size(256 * 1024)
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE));
-    let connector = (url.scheme() == "wss").then(super::tls::connector);
+    let connector = match url.scheme() {
+        "wss" => Some(super::tls::connector().map_err(|why| Failure::Hopeless(why, NO_CERTIFICATES))?),
+        _ => None,
+    };
     let (mut stream, _) = client_async_tls_with_config(url.as_str(), tcp, Some(config), connector)
         .await
         .map_err(handshake_failure)?;
@@ -480,11 +490,13 @@ fn handshake_failure(e: tungstenite::Error) -> Failure {
             Failure::Hopeless(format!("it answered {}", answer.status()), NOT_OURS)
         }
         tungstenite::Error::Io(e) if e.kind() == io::ErrorKind::InvalidData => {
-            // From rustls: a certificate that does not fit, or no TLS at all.
-            Failure::Hopeless(
-                e.to_string(),
-                "check the address, its certificate, and this machine's clock",
-            )
+            let error = e.get_ref().and_then(|inner| inner.downcast_ref());
+            let remedy = match error {
+                Some(rustls::Error::InvalidCertificate(_)) => NOT_TRUSTED,
+                Some(rustls::Error::InvalidMessage(_)) => NO_TLS,
+                _ => "check the address, its certificate, and this machine's clock",
+            };
+            Failure::Hopeless(e.to_string(), remedy)
         }
         tungstenite::Error::Io(e) => Failure::Passing(e.to_string()),
         tungstenite::Error::Protocol(e) => Failure::Hopeless(e.to_string(), NOT_OURS),

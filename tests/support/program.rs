@@ -44,11 +44,11 @@ impl Program {
         )
     }
 
-    /// Likewise, with its own directory for what lives as long as a login: as on another machine.
-    pub fn start_in<S: AsRef<str>>(runtime: &Path, args: &[S]) -> Self {
+    /// Likewise, with this path in that variable of its environment.
+    pub fn start_with<S: AsRef<str>>(args: &[S], variable: &str, path: &Path) -> Self {
         let mut command = command(args);
-        command.env("XDG_RUNTIME_DIR", runtime);
-        Self::spawn(command, format!("in {}", runtime.display()))
+        command.env(variable, path);
+        Self::spawn(command, format!("with {variable}={}", path.display()))
     }
 
     fn spawn(mut command: Command, args: String) -> Self {
@@ -224,6 +224,7 @@ pub fn command<S: AsRef<str>>(args: &[S]) -> Command {
         .args(args.iter().map(AsRef::as_ref))
         .env_remove("FACETTY_SERVER")
         .env_remove("NO_COLOR")
+        .env_remove("SSL_CERT_FILE")
         .env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }
