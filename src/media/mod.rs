@@ -3,6 +3,7 @@
 pub mod audio;
 pub mod chime;
 pub mod clean;
+pub mod comfort;
 pub mod drift;
 pub mod frame;
 pub mod jitter;

@@ -1,14 +1,19 @@
-//! One peer's voice, from packets to samples: jitter buffer, decoder, concealment and stretching.
+//! One peer's voice, from packets to samples: jitter buffer, decoder, concealment, comfort noise,
+//! stretching, and the sender's clock.
 
 use std::time::{Duration, Instant};
 
-use crate::media::audio::{self, BLOCK, CodecError, LONGEST, VoiceDecoder};
+use crate::media::audio::{self, BLOCK, CodecError, LONGEST, RATE, VoiceDecoder};
+use crate::media::comfort::ComfortNoise;
 use crate::media::jitter::{Counts, JitterBuffer, Next, VoicePacket, Wish};
+use crate::media::resample::Resampler;
 use crate::media::stretch;
 
 /// Concealed voice fades to silence over this many samples (100 ms): what goes on longer is guessed
 /// wrong, and drones.
 const FADE: usize = 4_800;
+/// The room's noise goes on for so long without a packet (2 s); one comes about every 400 ms in a pause.
+const DESERTED: usize = 96_000;
 /// Voice comes back over this many samples (5 ms).
 const RETURN: f32 = 240.0;
 /// Lost voice is made up in steps of this many samples (2.5 ms, RFC 6716).
@@ -26,6 +31,10 @@ pub struct Playout {
     /// Samples since the last real one.
     absent: usize,
     gain: f32,
+    comfort: ComfortNoise,
+    /// To our clock from the sender's.
+    resampler: Resampler,
+    clock: f64,
 }
 
 impl Playout {
@@ -37,8 +46,11 @@ impl Playout {
             ready: Vec::with_capacity(2 * LONGEST),
             taken: 0,
             frame: Vec::with_capacity(LONGEST + stretch::LEAST),
-            absent: FADE,
+            absent: DESERTED,
             gain: 0.0,
+            comfort: ComfortNoise::default(),
+            resampler: Resampler::giving(RATE, RATE),
+            clock: 1.0,
         })
     }
 
@@ -52,7 +64,13 @@ impl Playout {
     /// The 10 ms to be played from `now` on. Returns true where voice from a packet is in it.
     pub fn fill(&mut self, now: Instant, out: &mut [f32; BLOCK]) -> bool {
         let mut heard = self.held() > 0 && self.absent == 0;
-        while self.held() < BLOCK {
+        let clock = self.jitter.clock();
+        if clock != self.clock {
+            self.clock = clock;
+            self.resampler.pull(1.0 / clock);
+        }
+        let needs = self.resampler.needs();
+        while self.held() < needs {
             match self.jitter.next(now, self.held()) {
                 Next::Play(packet) => {
                     self.play(&packet);
@@ -62,14 +80,19 @@ impl Playout {
                 Next::Conceal(samples) | Next::Pause(samples) => self.conceal(samples),
             }
         }
-        out.copy_from_slice(&self.ready[self.taken..self.taken + BLOCK]);
-        self.taken += BLOCK;
+        self.resampler.run(&self.ready[self.taken..], out);
+        self.taken += needs;
         heard
     }
 
     /// How long voice is held back at present.
     pub fn delay(&self) -> Duration {
         self.jitter.delay()
+    }
+
+    /// Holds voice back for at least so long, so that a later picture can catch up.
+    pub fn set_floor(&mut self, floor: Duration) {
+        self.jitter.set_floor(floor);
     }
 
     /// The counts since the last time.
@@ -96,6 +119,7 @@ impl Playout {
             Wish::Grow => stretch::grow(&mut self.frame, false) as i64,
         };
         self.jitter.stretched(change);
+        self.comfort.hear(&self.frame);
         self.present();
     }
 
@@ -111,15 +135,19 @@ impl Playout {
     fn present(&mut self) {
         self.absent = 0;
         if self.gain < 1.0 {
+            let from = self.gain;
             for sample in &mut self.frame {
                 self.gain = (self.gain + 1.0 / RETURN).min(1.0);
                 *sample *= self.gain;
             }
+            let turn = (RETURN as usize).min(self.frame.len());
+            self.comfort.add(&mut self.frame[..turn], 1.0 - from, 0.0);
         }
         self.append();
     }
 
-    /// Appends what stands in for absent voice: the last sound, fading; then silence.
+    /// Appends what stands in for absent voice: the last sound, fading into the room's noise; silence
+    /// when nobody is there any more.
     fn conceal(&mut self, samples: usize) {
         self.frame.clear();
         if self.absent < FADE {
@@ -130,11 +158,18 @@ impl Playout {
             }
         }
         self.frame.resize(samples, 0.0);
+        let room = |gain: f32, absent: usize| {
+            let deserted = absent.saturating_sub(DESERTED - FADE) as f32 / FADE as f32;
+            (1.0 - gain) * (1.0 - deserted)
+        };
+        let from = room(self.gain, self.absent);
         for sample in &mut self.frame {
-            self.absent = (self.absent + 1).min(FADE);
-            self.gain = self.gain.min(1.0 - self.absent as f32 / FADE as f32);
+            self.absent = (self.absent + 1).min(DESERTED);
+            self.gain = self.gain.min(1.0 - (self.absent.min(FADE)) as f32 / FADE as f32);
             *sample *= self.gain;
         }
+        self.comfort
+            .add(&mut self.frame, from, room(self.gain, self.absent));
         self.append();
     }
 

@@ -1,0 +1,38 @@
+//! What the sound is worth: echo, bad lines, clocks, delay, cost. `make bench BENCH=sound`, and with
+//! `ARGS="echo"` one part of it: echo, line, clock, cost, delay.
+//!
+//! Voices are espeak-ng's, the same at each run; lines are simulated with the seeds shown.
+
+#![allow(clippy::print_stdout)]
+
+mod echo;
+mod speech;
+mod stoi;
+
+fn main() {
+    let parts: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| !a.starts_with("--"))
+        .collect();
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|p| p == part);
+    println!("{:<52} {:>9} {:>9}", "measure", "bound", "here");
+    if wanted("echo") {
+        echo::measure();
+    }
+}
+
+/// What a figure is held against.
+#[derive(Clone, Copy)]
+enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+fn row(what: &str, here: f64, bound: Bound, unit: &str) {
+    let (sign, bound, met) = match bound {
+        Bound::AtLeast(least) => ("≥", least, here >= least),
+        Bound::AtMost(most) => ("≤", most, here <= most),
+    };
+    let verdict = if met { "" } else { "   MISSED" };
+    println!("{what:<52} {sign}{bound:>8.2} {here:>9.2} {unit}{verdict}");
+}

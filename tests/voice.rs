@@ -1,0 +1,86 @@
+//! Voice over bad lines, in simulated time: Signal's profiles, an outage of half of all packets, and
+//! clocks that drift apart. The voice is synthetic; `benches/sound` measures with speech.
+
+#[path = "support/line.rs"]
+#[allow(dead_code)]
+mod line;
+#[path = "support/talk.rs"]
+#[allow(dead_code)]
+mod talk;
+
+use facetty::io::clock;
+use facetty::media::audio::RATE;
+
+use line::{CLEAN, Dice, HALF, INTERNATIONAL, Line, MODERATE, SPIKY};
+use talk::{Heard, Speech, encode, talk};
+
+/// Syllables of a low voice, without pauses, so that each loss is heard.
+fn voice(seconds: usize) -> Vec<f32> {
+    let mut dice = Dice::new(3);
+    let mut phase = 0.0_f32;
+    (0..seconds * RATE as usize)
+        .map(|i| {
+            let second = i as f32 / RATE as f32;
+            let pitch = 120.0 + 15.0 * (second * 2.1).sin();
+            phase = (phase + pitch / RATE as f32).fract();
+            let syllable = 0.55 + 0.45 * (second * 20.0).sin();
+            let buzz: f32 = (1..12)
+                .map(|n| (n as f32 * phase * std::f32::consts::TAU).sin() / n as f32)
+                .sum();
+            0.12 * syllable * buzz + 0.004 * (dice.roll() as f32 - 0.5)
+        })
+        .collect()
+}
+
+fn over(line: &Line, seconds: usize, loss: f64, red: bool) -> Heard {
+    let speech = Speech { kbit: 24, loss, red };
+    let frames = encode(&voice(seconds), speech);
+    talk(&frames, speech, line, 11, clock::now())
+}
+
+#[test]
+fn a_clean_line_adds_little_and_loses_nothing() {
+    let heard = over(&CLEAN, 12, 0.0, false);
+    assert_eq!(heard.counts.concealed, 0, "{:?}", heard.counts);
+    assert!(heard.delay <= 31.0, "{} ms", heard.delay);
+}
+
+#[test]
+fn five_percent_and_jitter() {
+    let heard = over(&MODERATE, 30, 0.05, false);
+    assert!(heard.concealed() <= 0.03, "{:.2} %", heard.concealed() * 100.0);
+    assert!(heard.delay <= 120.0, "{} ms", heard.delay);
+}
+
+#[test]
+fn ten_percent_in_bursts_and_much_jitter() {
+    let heard = over(&INTERNATIONAL, 30, 0.1, true);
+    assert!(heard.concealed() <= 0.12, "{:.2} %", heard.concealed() * 100.0);
+    assert!(heard.delay <= 350.0, "{} ms", heard.delay);
+}
+
+#[test]
+fn redundancy_repairs_what_error_correction_cannot() {
+    let plain = over(&SPIKY, 30, 0.3, false);
+    let red = over(&SPIKY, 30, 0.3, true);
+    assert!(
+        red.counts.concealed < plain.counts.concealed,
+        "{:?}, {:?} without",
+        red.counts,
+        plain.counts
+    );
+}
+
+#[test]
+fn half_of_all_lost_never_stalls_and_ends_at_once() {
+    for line in [HALF, SPIKY] {
+        let heard = over(&line, 30, 0.5, false);
+        // Some voice in each half second of the bad time, and nothing but voice a second after it.
+        for from in (1_010..1_950).step_by(50) {
+            let voiced = heard.voiced[from..from + 50].iter().filter(|v| **v).count();
+            assert!(voiced > 0, "{}: nothing at {} ms", line.name, from * 10);
+        }
+        let after = &heard.voiced[2_104..2_900];
+        assert!(after.iter().all(|voiced| *voiced), "{}", line.name);
+    }
+}
