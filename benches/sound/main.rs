@@ -1,13 +1,20 @@
 //! What the sound is worth: echo, bad lines, clocks, delay, cost. `make bench BENCH=sound`, and with
-//! `ARGS="echo"` one part of it: echo, line, clock, cost, delay.
+//! `ARGS="echo"` one part of it: echo, line, clock, cost. PESQ needs a Python with the package `pesq`,
+//! named in `FACETTY_PYTHON`.
 //!
 //! Voices are espeak-ng's, the same at each run; lines are simulated with the seeds shown.
 
 #![allow(clippy::print_stdout)]
 
+mod cost;
 mod echo;
+#[path = "../../tests/support/line.rs"]
+mod line;
+mod lines;
 mod speech;
 mod stoi;
+#[path = "../../tests/support/talk.rs"]
+mod talk;
 
 fn main() {
     let parts: Vec<String> = std::env::args()
@@ -18,6 +25,15 @@ fn main() {
     println!("{:<52} {:>9} {:>9}", "measure", "bound", "here");
     if wanted("echo") {
         echo::measure();
+    }
+    if wanted("line") {
+        lines::measure();
+    }
+    if wanted("clock") {
+        lines::hours();
+    }
+    if wanted("cost") {
+        cost::measure();
     }
 }
 
