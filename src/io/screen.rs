@@ -49,8 +49,9 @@ const REPLIES: usize = 64;
 /// too much for one frame, is drawn then. The screen looks after each cell once in 64 frames.
 const SETTLED: u32 = 64;
 
-/// The time between these frames.
-const SETTLE_INTERVAL: Duration = Duration::from_millis(33);
+/// The time between these frames, and from news to the first of them: pictures at 30 a second leave no
+/// room for any.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(66);
 
 /// The bytes that a frame may have for each cell of the screen: tmux throws output away from there on
 /// (`TTY_BLOCK_START` in its tty.c).
