@@ -4,18 +4,16 @@
 //! bounded queue and is given what to send through another one. The owner never waits for a
 //! reader: what does not fit into a queue ends that socket and no other.
 
+mod http;
+mod websocket;
+
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
-use axum::extract::{Path, State};
-use axum::http::header::{HOST, ORIGIN};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,26 +23,16 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
-use tokio_tungstenite::tungstenite;
-use url::Url;
 
+use self::websocket::{Event, Order, Outbox};
 use super::{clock, page};
-use crate::signal::limits::{Check, Limits, Liveness, MAX_QUEUED, WRITE_WITHIN};
-use crate::signal::message::{ErrorCode, IceServer, MAX_MESSAGE, is_room_name};
-use crate::signal::rooms::{Output, Rooms, SocketId};
-
-/// What tungstenite takes at a time; its own 128 KiB would be most of what a quiet socket costs.
-const READ_BUFFER: usize = 4 * 1024;
-
-/// What tungstenite gathers before it writes.
-const WRITE_BUFFER: usize = 8 * 1024;
+use crate::signal::limits::Limits;
+use crate::signal::message::IceServer;
+use crate::signal::rooms::{Output, Rooms};
 
 /// The kernel's buffer behind each socket: with it, a reader who sleeps is noticed after a few
 /// messages and not after megabytes. (Linux doubles it.)
 const SEND_BUFFER: u32 = 64 * 1024;
-
-/// Messages that may wait for one reader, whatever their size.
-const QUEUE: usize = 256;
 
 /// Messages on their way to the rooms, of all sockets; when it is full they wait in TCP.
 const EVENTS: usize = 256;
@@ -172,10 +160,10 @@ impl Server {
             alive,
         };
         let app = Router::new()
-            .route("/", get(home))
+            .route("/", get(http::home))
             .route("/healthz", get(async || "ok\n"))
-            .route("/ws", get(websocket))
-            .route("/{room}", get(room))
+            .route("/ws", get(http::websocket))
+            .route("/{room}", get(http::room))
             .fallback(async || page::not_found())
             .with_state(Arc::new(shared));
         tokio::select! {
@@ -236,43 +224,13 @@ struct Shared {
     alive: watch::Receiver<()>,
 }
 
-/// From a socket's task to the owner of the rooms.
-enum Event {
-    Open(SocketId, Option<IpAddr>, Outbox),
-    Text(SocketId, Utf8Bytes),
-    Junk(SocketId, ErrorCode),
-    Closed(SocketId),
-}
-
-/// From the owner of the rooms to a socket's task.
-enum Order {
-    Send(String),
-    Close,
-}
-
-/// The owner's end of a socket's queue.
-struct Outbox {
-    orders: mpsc::Sender<Order>,
-    /// Bytes in the queue.
-    queued: Arc<AtomicUsize>,
-}
-
-impl Outbox {
-    /// False: the reader is too slow.
-    fn send(&self, text: String) -> bool {
-        let len = text.len();
-        let fits = self.queued.fetch_add(len, Ordering::Relaxed) + len <= MAX_QUEUED;
-        fits && self.orders.try_send(Order::Send(text)).is_ok()
-    }
-}
-
 async fn accept(listener: TcpListener, app: Router) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
-                    let app = app.clone().layer(Extension(From(from.ip())));
+                    let app = app.clone().layer(Extension(http::From(from.ip())));
                     connections.spawn(serve_http(stream, app));
                 }
                 Err(e) if is_of_one_connection(&e) => {}
@@ -308,106 +266,6 @@ async fn serve_http(stream: TcpStream, app: Router) {
     if let Err(e) = served {
         tracing::debug!("a connection ended: {e}");
     }
-}
-
-async fn home(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    page::home(&public_url(&headers, shared.local))
-}
-
-async fn room(State(shared): State<Arc<Shared>>, headers: HeaderMap, Path(name): Path<String>) -> Response {
-    if !is_room_name(&name) {
-        return page::not_found();
-    }
-    page::room(&public_url(&headers, shared.local), &name)
-}
-
-async fn websocket(
-    State(shared): State<Arc<Shared>>,
-    Extension(From(from)): Extension<From>,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
-) -> Response {
-    if !is_allowed(&headers, &shared.allow_origin) {
-        return (
-            StatusCode::FORBIDDEN,
-            "this origin may not join here (--allow-origin)\n",
-        )
-            .into_response();
-    }
-    let from = client(from, &headers);
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        Err(rejection) => return rejection.into_response(),
-    };
-    upgrade
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        // One whole message and its header beside what was gathered.
-        .max_write_buffer_size(WRITE_BUFFER + MAX_MESSAGE + 16)
-        .max_message_size(MAX_MESSAGE)
-        .max_frame_size(MAX_MESSAGE)
-        .on_upgrade(async move |socket| {
-            let alive = shared.alive.clone();
-            let id = SocketId(shared.next_socket.fetch_add(1, Ordering::Relaxed));
-            let events = shared.events.clone();
-            drop(shared);
-            serve_socket(socket, id, from, events).await;
-            drop(alive);
-        })
-}
-
-/// The other end of a connection.
-#[derive(Clone, Copy)]
-struct From(IpAddr);
-
-/// Who asks: `None` for this machine itself. A proxy on this machine says for whom it asks; what
-/// came to it under that header stands before its own word.
-fn client(from: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
-    if !from.to_canonical().is_loopback() {
-        return Some(from);
-    }
-    let forwarded = headers.get_all("x-forwarded-for").iter().next_back()?;
-    let last = forwarded.to_str().ok()?.rsplit(',').next()?;
-    last.trim().parse().ok()
-}
-
-/// An `Origin`, which browsers send and forge for nobody, must be the server's own or listed;
-/// otherwise any page could speak with the rights of whoever looks at it. Terminals send none.
-fn is_allowed(headers: &HeaderMap, allow_origin: &[String]) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else {
-        return true;
-    };
-    let Ok(origin) = origin.to_str() else { return false };
-    let listed = |allowed: &String| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin);
-    if allow_origin.iter().any(listed) {
-        return true;
-    }
-    let (Ok(origin), Some(host)) = (Url::parse(origin), host(headers)) else {
-        return false;
-    };
-    // With the origin's own scheme, so that a default port may be left out on either side.
-    let Ok(own) = Url::parse(&format!("{}://{host}", origin.scheme())) else {
-        return false;
-    };
-    origin.origin().is_tuple() && origin.origin() == own.origin()
-}
-
-/// How the browser that asks reached the server, which is how others may.
-fn public_url(headers: &HeaderMap, local: SocketAddr) -> String {
-    let secure = headers
-        .get("x-forwarded-proto")
-        .is_some_and(|proto| proto == "https");
-    let scheme = if secure { "https" } else { "http" };
-    match host(headers) {
-        Some(host) => format!("{scheme}://{host}"),
-        None => format!("{scheme}://{local}"),
-    }
-}
-
-fn host(headers: &HeaderMap) -> Option<&str> {
-    let host = headers.get(HOST)?.to_str().ok()?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
-    (!host.is_empty() && host.bytes().all(plain)).then_some(host)
 }
 
 /// Owns the rooms until no socket can come any more.
@@ -457,123 +315,4 @@ async fn run_rooms(mut rooms: Rooms, mut inbox: mpsc::Receiver<Event>) {
             }
         }
     }
-}
-
-/// One WebSocket, from its opening to its end.
-async fn serve_socket(
-    mut socket: WebSocket,
-    id: SocketId,
-    from: Option<IpAddr>,
-    events: mpsc::Sender<Event>,
-) {
-    let (sender, mut orders) = mpsc::channel(QUEUE);
-    let queued = Arc::new(AtomicUsize::new(0));
-    let outbox = Outbox {
-        orders: sender,
-        queued: queued.clone(),
-    };
-    if events.send(Event::Open(id, from, outbox)).await.is_err() {
-        return;
-    }
-    let ended = converse(&mut socket, id, &events, &mut orders, &queued).await;
-    let _ = events.send(Event::Closed(id)).await;
-    if let Ended::Here(code) = ended {
-        let _ = timeout(CLOSE_WITHIN, say_goodbye(&mut socket, code)).await;
-    }
-}
-
-/// How a conversation ended.
-enum Ended {
-    /// By this side, with this code.
-    Here(u16),
-    /// By the other side, or by an error.
-    There,
-}
-
-async fn converse(
-    socket: &mut WebSocket,
-    id: SocketId,
-    events: &mpsc::Sender<Event>,
-    orders: &mut mpsc::Receiver<Order>,
-    queued: &AtomicUsize,
-) -> Ended {
-    let mut live = Liveness::new(clock::now());
-    let check = sleep_until(live.deadline().into());
-    tokio::pin!(check);
-    loop {
-        tokio::select! {
-            order = orders.recv() => {
-                let text = match order {
-                    Some(Order::Send(text)) => text,
-                    Some(Order::Close) => return Ended::Here(close_code::NORMAL),
-                    None if events.is_closed() => return Ended::Here(close_code::AWAY),
-                    None => return Ended::Here(close_code::POLICY),
-                };
-                let len = text.len();
-                if !write(socket, Message::text(text)).await {
-                    return Ended::There;
-                }
-                queued.fetch_sub(len, Ordering::Relaxed);
-                live.handle_spoke(clock::now());
-            }
-            message = socket.recv() => {
-                live.handle_heard(clock::now());
-                let event = match message {
-                    Some(Ok(Message::Text(text))) => Event::Text(id, text),
-                    Some(Ok(Message::Binary(_))) => Event::Junk(id, ErrorCode::Malformed),
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                    Some(Err(e)) if is_too_large(&e) => {
-                        // What follows on the wire is the rest of it: nothing more can be read.
-                        if events.send(Event::Junk(id, ErrorCode::TooLarge)).await.is_err() {
-                            return Ended::Here(close_code::AWAY);
-                        }
-                        return flush(socket, orders).await;
-                    }
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return Ended::There,
-                };
-                if events.send(event).await.is_err() {
-                    return Ended::Here(close_code::AWAY);
-                }
-            }
-            () = &mut check => {
-                match live.check(clock::now()) {
-                    Check::Fine => {}
-                    Check::Ping if write(socket, Message::Ping(Default::default())).await => {}
-                    Check::Ping | Check::Dead => return Ended::There,
-                }
-                check.as_mut().reset(live.deadline().into());
-            }
-        }
-    }
-}
-
-/// Writes what waits, to the end of the queue, without reading.
-async fn flush(socket: &mut WebSocket, orders: &mut mpsc::Receiver<Order>) -> Ended {
-    while let Some(Order::Send(text)) = orders.recv().await {
-        if !write(socket, Message::text(text)).await {
-            return Ended::There;
-        }
-    }
-    Ended::Here(close_code::SIZE)
-}
-
-/// False: the socket ended, or its reader did not take it in time.
-async fn write(socket: &mut WebSocket, message: Message) -> bool {
-    matches!(timeout(WRITE_WITHIN, socket.send(message)).await, Ok(Ok(())))
-}
-
-/// Says why, and hears the answer out, so that the last messages are not lost to a reset.
-async fn say_goodbye(socket: &mut WebSocket, code: u16) {
-    let frame = CloseFrame {
-        code,
-        reason: Utf8Bytes::from_static(""),
-    };
-    if socket.send(Message::Close(Some(frame))).await.is_ok() {
-        while let Some(Ok(_)) = socket.recv().await {}
-    }
-}
-
-fn is_too_large(e: &axum::Error) -> bool {
-    let inner = std::error::Error::source(e).and_then(|e| e.downcast_ref());
-    matches!(inner, Some(tungstenite::Error::Capacity(_)))
 }

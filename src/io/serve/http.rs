@@ -1,0 +1,130 @@
+//! What is asked by HTTP: pages, and to become a WebSocket.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Extension;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Path, State};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use url::Url;
+
+use super::Shared;
+use super::websocket::serve_socket;
+use crate::io::page;
+use crate::signal::message::{MAX_MESSAGE, is_room_name};
+use crate::signal::rooms::SocketId;
+
+/// What tungstenite takes at a time; its own 128 KiB would be most of what a quiet socket costs.
+const READ_BUFFER: usize = 4 * 1024;
+
+/// What tungstenite gathers before it writes.
+const WRITE_BUFFER: usize = 8 * 1024;
+
+pub(super) async fn home(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    page::home(&public_url(&headers, shared.local))
+}
+
+pub(super) async fn room(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+) -> Response {
+    if !is_room_name(&name) {
+        return page::not_found();
+    }
+    page::room(&public_url(&headers, shared.local), &name)
+}
+
+pub(super) async fn websocket(
+    State(shared): State<Arc<Shared>>,
+    Extension(From(from)): Extension<From>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    if !is_allowed(&headers, &shared.allow_origin) {
+        return (
+            StatusCode::FORBIDDEN,
+            "this origin may not join here (--allow-origin)\n",
+        )
+            .into_response();
+    }
+    let from = client(from, &headers);
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return rejection.into_response(),
+    };
+    upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        // One whole message and its header beside what was gathered.
+        .max_write_buffer_size(WRITE_BUFFER + MAX_MESSAGE + 16)
+        .max_message_size(MAX_MESSAGE)
+        .max_frame_size(MAX_MESSAGE)
+        .on_upgrade(async move |socket| {
+            let alive = shared.alive.clone();
+            let id = SocketId(shared.next_socket.fetch_add(1, Ordering::Relaxed));
+            let events = shared.events.clone();
+            drop(shared);
+            serve_socket(socket, id, from, events).await;
+            drop(alive);
+        })
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy)]
+pub(super) struct From(pub(super) IpAddr);
+
+/// Who asks: `None` for this machine itself. A proxy on this machine says for whom it asks; what
+/// came to it under that header stands before its own word.
+fn client(from: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+    if !from.to_canonical().is_loopback() {
+        return Some(from);
+    }
+    let forwarded = headers.get_all("x-forwarded-for").iter().next_back()?;
+    let last = forwarded.to_str().ok()?.rsplit(',').next()?;
+    last.trim().parse().ok()
+}
+
+/// An `Origin`, which browsers send and forge for nobody, must be the server's own or listed;
+/// otherwise any page could speak with the rights of whoever looks at it. Terminals send none.
+fn is_allowed(headers: &HeaderMap, allow_origin: &[String]) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else {
+        return true;
+    };
+    let Ok(origin) = origin.to_str() else { return false };
+    let listed = |allowed: &String| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin);
+    if allow_origin.iter().any(listed) {
+        return true;
+    }
+    let (Ok(origin), Some(host)) = (Url::parse(origin), host(headers)) else {
+        return false;
+    };
+    // With the origin's own scheme, so that a default port may be left out on either side.
+    let Ok(own) = Url::parse(&format!("{}://{host}", origin.scheme())) else {
+        return false;
+    };
+    origin.origin().is_tuple() && origin.origin() == own.origin()
+}
+
+/// How the browser that asks reached the server, which is how others may.
+fn public_url(headers: &HeaderMap, local: SocketAddr) -> String {
+    let secure = headers
+        .get("x-forwarded-proto")
+        .is_some_and(|proto| proto == "https");
+    let scheme = if secure { "https" } else { "http" };
+    match host(headers) {
+        Some(host) => format!("{scheme}://{host}"),
+        None => format!("{scheme}://{local}"),
+    }
+}
+
+fn host(headers: &HeaderMap) -> Option<&str> {
+    let host = headers.get(HOST)?.to_str().ok()?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+    (!host.is_empty() && host.bytes().all(plain)).then_some(host)
+}
