@@ -1,4 +1,5 @@
 use super::*;
+use crate::signal::message::VERSION;
 
 #[test]
 fn pauses_double_to_eight_seconds_and_are_spread_by_half() {
@@ -16,18 +17,6 @@ fn pauses_double_to_eight_seconds_and_are_spread_by_half() {
         attempts: u32::MAX - 1,
     };
     backoff.next();
-}
-
-#[test]
-fn families_take_turns() {
-    let list = |text: &str| {
-        text.split(' ')
-            .map(|a| a.parse().expect("an address"))
-            .collect::<Vec<SocketAddr>>()
-    };
-    let found = list("[::1]:1 [::2]:1 [::3]:1 1.1.1.1:1");
-    assert_eq!(alternate(found), list("[::1]:1 1.1.1.1:1 [::2]:1 [::3]:1"));
-    assert!(alternate(Vec::new()).is_empty());
 }
 
 #[test]
