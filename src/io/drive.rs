@@ -1,10 +1,12 @@
 //! The loop of a call: one task owns everything, waits for one thing at a time, lets it change the
 //! call, and carries out what follows.
 
+mod handle;
+mod start;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -14,33 +16,20 @@ use super::clock;
 use super::decode::{DecodeEvent, Decoding};
 use super::encode::Encoding;
 use super::error::CallError;
-use super::front::{EchoFront, Front, Happening, HeadlessFront, Report, TerminalFront, Want};
+use super::front::{Front, Happening, Report, Want};
 use super::headless::ScreenSink;
 use super::meet::Meeting;
-use super::screen::{self, ScreenConfig};
+use super::screen::ScreenConfig;
 use super::signals::{Asked, Signals};
-use super::socket::{self, JoinRequest, Socket, SocketError, SocketEvent};
-use super::sound::{self, MicSource, Sound, SoundCommand, SoundConfig, SoundEvent, SpeakerSink, VoiceStats};
-use super::source::{self, CameraSource, Source, SourceEvent};
-use super::terminal::Terminal;
+use super::socket::{JoinRequest, Socket, SocketEvent};
+use super::sound::{MicSource, Sound, SoundCommand, SoundEvent, SpeakerSink, VoiceStats};
+use super::source::{CameraSource, Source, SourceEvent};
 use super::udp::Udp;
-use crate::call::targets::MAX_TARGETS;
-use crate::call::{Call, CallConfig, EncodedVideo, Event, Output, PathState};
+use crate::call::{Call, EncodedVideo, Event, Output, PathState};
 use crate::media::video::VideoCodec;
-use crate::signal::message::{ErrorCode, PeerId};
+use crate::signal::message::PeerId;
 use crate::text::SafeText;
-use crate::ui::Ui;
-use crate::ui::state::{Me, State, Tone};
 use crate::units::{Bitrate, Size};
-
-/// Encoded pictures that may wait: two of each encoder.
-const ENCODED: usize = 2 * MAX_TARGETS;
-
-/// Voice packets and notices that may wait.
-const SOUNDS: usize = 8;
-
-/// What decoders have to say.
-const DECODED: usize = 32;
 
 /// How long good-bye may take.
 const PARTING: Duration = Duration::from_millis(500);
@@ -163,91 +152,6 @@ enum Step {
 }
 
 impl Driver {
-    async fn start(options: CallOptions, place: Place, log: Option<PathBuf>) -> Result<Self, CallError> {
-        let epoch = clock::now();
-        let (encoded_sender, encoded) = mpsc::channel(ENCODED);
-        let (decode_events, decoded) = mpsc::channel(DECODED);
-        let (sound_sender, sounds) = mpsc::channel(SOUNDS);
-        let (source_sender, sources) = mpsc::channel(8);
-        let encoding = Encoding::start(epoch, encoded_sender);
-        let sound = sound::start(
-            SoundConfig {
-                mic: options.mic.clone(),
-                speaker: options.speaker.clone(),
-                mic_on: options.mic_on,
-                echo_cancelled: options.echo_cancelled,
-            },
-            sound_sender,
-        )?;
-        let udp = Udp::bind().map_err(CallError::Udp)?;
-        // Before the terminal is taken, so that no signal finds it without its restorer.
-        let is_echo = options.interface == Interface::Echo;
-        let signals = if is_echo {
-            None
-        } else {
-            Some(Signals::new().map_err(CallError::Signals)?)
-        };
-        let mut front = open_front(&options, &encoding, log, epoch)?;
-        let mut outputs = vec![encoding.pictures()];
-        outputs.extend(front.own());
-        let source = source::start(options.camera.clone(), options.fps, outputs, source_sender)?;
-        source.set_on(options.camera_on);
-        let meeting = match (place, &options.server) {
-            (Place::Known(meeting), _) => *meeting,
-            (Place::ByOptions, Some(server)) => Meeting::named(server.clone(), &options.room),
-            (Place::ByOptions, None) => Meeting::found_or_opened(&options.room).await?,
-        };
-        let key = socket::new_key();
-        let socket = socket::connect(join(&options, &meeting.server, &key));
-        let config = CallConfig {
-            name: options.name.clone(),
-            codecs: options.codecs.clone(),
-            max_bitrate: options.max_bitrate,
-            fps: options.fps,
-            mic_on: options.mic_on,
-            camera_on: options.camera_on,
-        };
-        let call = Call::new(config, udp.addresses());
-        let now = clock::now();
-        if meeting.hosted && !is_echo {
-            front.handle(&Happening::Serving(&meeting.invite), now);
-        }
-        let wants = front.handle(&Happening::Invite(&meeting.invite), now);
-        let (mic_on, camera_on) = (options.mic_on, options.camera_on);
-        let is_headless = matches!(options.interface, Interface::Headless { .. });
-        Ok(Self {
-            epoch,
-            call,
-            udp,
-            meeting,
-            socket,
-            has_moved: false,
-            key,
-            front,
-            signals,
-            encoding,
-            encoded,
-            decoders: BTreeMap::new(),
-            decode_events,
-            decoded,
-            sound,
-            sounds,
-            source,
-            sources,
-            voices: BTreeMap::new(),
-            sizes: BTreeMap::new(),
-            wants,
-            mic_on,
-            camera_on,
-            ends: options.duration.map(|duration| epoch + duration),
-            second: is_headless.then(|| now + Duration::from_secs(1)),
-            connected_once: false,
-            no_path: None,
-            reason: None,
-            options,
-        })
-    }
-
     /// Turns until the call ends.
     async fn turn(&mut self, quit: impl Future<Output = ()>) -> Result<(), CallError> {
         let mut quit = std::pin::pin!(quit);
@@ -324,92 +228,6 @@ impl Driver {
             Step::Quit => self.reason = Some("quit"),
         }
         Ok(())
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        self.call.handle_timeout(now);
-        if self.ends.is_some_and(|ends| now >= ends) {
-            self.reason = Some("duration");
-        }
-        if let Some(second) = self.second.filter(|second| now >= *second) {
-            self.second = Some((second + Duration::from_secs(1)).max(now));
-            self.tell(&Happening::Second, now);
-        }
-    }
-
-    fn handle_sound(&mut self, event: SoundEvent, now: Instant) {
-        match event {
-            SoundEvent::Voice { time, data, .. } => self.call.send_voice(&Arc::from(data), time, now),
-            SoundEvent::PeerStats(peer, stats) => {
-                self.voices.insert(peer, stats);
-            }
-            event => self.tell(&Happening::Sound(&event), now),
-        }
-    }
-
-    fn handle_source(&mut self, event: SourceEvent, now: Instant) {
-        match event {
-            SourceEvent::Ready { size, .. } => {
-                self.call.set_source(Some(size), now);
-                self.tell(&Happening::Camera(true), now);
-            }
-            SourceEvent::Failed(why) => {
-                self.call.set_source(None, now);
-                self.tell(&Happening::Camera(false), now);
-                self.tell(&Happening::Tell(Tone::Warning, &why), now);
-            }
-            SourceEvent::Lost(why) => {
-                self.tell(&Happening::Camera(false), now);
-                self.tell(&Happening::Tell(Tone::Warning, &why), now);
-            }
-            SourceEvent::Back => {
-                self.tell(&Happening::Camera(true), now);
-                self.tell(&Happening::Tell(Tone::Info, "the camera is back"), now);
-            }
-            SourceEvent::Ended => {
-                self.tell(
-                    &Happening::Tell(Tone::Info, "the input ended; its last picture stays"),
-                    now,
-                );
-            }
-        }
-    }
-
-    fn handle_socket(&mut self, event: SocketEvent, now: Instant) -> Result<(), CallError> {
-        match event {
-            SocketEvent::Message(message) => self.call.handle_server(message, now),
-            SocketEvent::Up => {
-                self.meeting.handle_back();
-                self.tell(&Happening::Signaling { up: true, why: "" }, now);
-            }
-            SocketEvent::Down { why, .. } => {
-                self.meeting.handle_lost(self.call.rank(), false);
-                self.tell(&Happening::Signaling { up: false, why: &why }, now);
-            }
-            SocketEvent::Failed(error) => {
-                let why = error.to_string();
-                match error {
-                    SocketError::Unreachable { .. } if self.meeting.handle_lost(self.call.rank(), true) => {}
-                    // Two rooms became one, in which there is no place left: the call goes on.
-                    SocketError::Refused { code, .. } if self.has_moved && code == ErrorCode::RoomFull => {}
-                    error => return Err(error.into()),
-                }
-                self.tell(&Happening::Signaling { up: false, why: &why }, now);
-            }
-        }
-        Ok(())
-    }
-
-    /// Meets the others at another server; who is known stays known, and calls go on.
-    fn handle_moved(&mut self, meeting: Meeting, now: Instant) {
-        self.has_moved = true;
-        self.meeting = meeting;
-        self.socket = socket::connect(join(&self.options, &self.meeting.server, &self.key));
-        let invite = self.meeting.invite.clone();
-        self.tell(&Happening::Invite(&invite), now);
-        if self.meeting.hosted {
-            self.tell(&Happening::Serving(&invite), now);
-        }
     }
 
     /// Carries out what the call and the front want, until both are silent.
@@ -565,43 +383,5 @@ fn join(options: &CallOptions, server: &Url, key: &str) -> JoinRequest {
         room: options.room.clone(),
         name: options.name.clone(),
         key: key.to_owned(),
-    }
-}
-
-fn open_front(
-    options: &CallOptions,
-    encoding: &Encoding,
-    log: Option<PathBuf>,
-    epoch: Instant,
-) -> Result<Front, CallError> {
-    match &options.interface {
-        Interface::Echo => Ok(Front::Echo(Box::new(EchoFront::new(encoding.pictures())))),
-        Interface::Headless { screen } => {
-            let commands = options.camera != CameraSource::Y4mStdin;
-            HeadlessFront::start(&options.room, screen, commands, options.fps, epoch)
-                .map(|front| Front::Headless(Box::new(front)))
-                .map_err(|error| CallError::PictureFile(error, screen.clone()))
-        }
-        Interface::Terminal(config) => {
-            let terminal = Terminal::enter(log.as_deref())?;
-            let screen = screen::start(*config)?;
-            let replies = screen.replies();
-            let keys = terminal.read_keys(move |reply, at| replies.put(reply, at))?;
-            let me = Me {
-                name: options.name.clone(),
-                has_mic: options.mic != MicSource::None,
-                mic_on: options.mic_on,
-                has_camera: options.camera != CameraSource::None,
-                camera_on: options.camera_on,
-                ..Me::default()
-            };
-            let state = State::new(&options.room, me, terminal.size(), clock::now());
-            Ok(Front::Terminal(Box::new(TerminalFront::new(
-                Ui::new(state),
-                screen,
-                terminal,
-                keys,
-            ))))
-        }
     }
 }

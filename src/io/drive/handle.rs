@@ -1,0 +1,102 @@
+//! What happens beside the call itself: clocks, sound, the camera, and the meeting point.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Driver, join};
+use crate::io::error::CallError;
+use crate::io::front::Happening;
+use crate::io::meet::Meeting;
+use crate::io::socket::{self, SocketError, SocketEvent};
+use crate::io::sound::SoundEvent;
+use crate::io::source::SourceEvent;
+use crate::signal::message::ErrorCode;
+use crate::ui::state::Tone;
+
+impl Driver {
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.call.handle_timeout(now);
+        if self.ends.is_some_and(|ends| now >= ends) {
+            self.reason = Some("duration");
+        }
+        if let Some(second) = self.second.filter(|second| now >= *second) {
+            self.second = Some((second + Duration::from_secs(1)).max(now));
+            self.tell(&Happening::Second, now);
+        }
+    }
+
+    pub(super) fn handle_sound(&mut self, event: SoundEvent, now: Instant) {
+        match event {
+            SoundEvent::Voice { time, data, .. } => self.call.send_voice(&Arc::from(data), time, now),
+            SoundEvent::PeerStats(peer, stats) => {
+                self.voices.insert(peer, stats);
+            }
+            event => self.tell(&Happening::Sound(&event), now),
+        }
+    }
+
+    pub(super) fn handle_source(&mut self, event: SourceEvent, now: Instant) {
+        match event {
+            SourceEvent::Ready { size, .. } => {
+                self.call.set_source(Some(size), now);
+                self.tell(&Happening::Camera(true), now);
+            }
+            SourceEvent::Failed(why) => {
+                self.call.set_source(None, now);
+                self.tell(&Happening::Camera(false), now);
+                self.tell(&Happening::Tell(Tone::Warning, &why), now);
+            }
+            SourceEvent::Lost(why) => {
+                self.tell(&Happening::Camera(false), now);
+                self.tell(&Happening::Tell(Tone::Warning, &why), now);
+            }
+            SourceEvent::Back => {
+                self.tell(&Happening::Camera(true), now);
+                self.tell(&Happening::Tell(Tone::Info, "the camera is back"), now);
+            }
+            SourceEvent::Ended => {
+                self.tell(
+                    &Happening::Tell(Tone::Info, "the input ended; its last picture stays"),
+                    now,
+                );
+            }
+        }
+    }
+
+    pub(super) fn handle_socket(&mut self, event: SocketEvent, now: Instant) -> Result<(), CallError> {
+        match event {
+            SocketEvent::Message(message) => self.call.handle_server(message, now),
+            SocketEvent::Up => {
+                self.meeting.handle_back();
+                self.tell(&Happening::Signaling { up: true, why: "" }, now);
+            }
+            SocketEvent::Down { why, .. } => {
+                self.meeting.handle_lost(self.call.rank(), false);
+                self.tell(&Happening::Signaling { up: false, why: &why }, now);
+            }
+            SocketEvent::Failed(error) => {
+                let why = error.to_string();
+                match error {
+                    SocketError::Unreachable { .. } if self.meeting.handle_lost(self.call.rank(), true) => {}
+                    // Two rooms became one, in which there is no place left: the call goes on.
+                    SocketError::Refused { code, .. } if self.has_moved && code == ErrorCode::RoomFull => {}
+                    error => return Err(error.into()),
+                }
+                self.tell(&Happening::Signaling { up: false, why: &why }, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Meets the others at another server; who is known stays known, and calls go on.
+    pub(super) fn handle_moved(&mut self, meeting: Meeting, now: Instant) {
+        self.has_moved = true;
+        self.meeting = meeting;
+        self.socket = socket::connect(join(&self.options, &self.meeting.server, &self.key));
+        let invite = self.meeting.invite.clone();
+        self.tell(&Happening::Invite(&invite), now);
+        if self.meeting.hosted {
+            self.tell(&Happening::Serving(&invite), now);
+        }
+    }
+}
