@@ -15,7 +15,7 @@ use crate::io::socket::Invite;
 use crate::io::sound::{MicSource, SpeakerSink};
 use crate::io::source::CameraSource;
 use crate::media::video::VideoCodec;
-use crate::picture::ColorDepth;
+use crate::picture::{ColorDepth, RenderMode};
 use crate::signal::code::Code;
 use crate::text::SafeText;
 use crate::units::Bitrate;
@@ -96,13 +96,9 @@ pub struct MediaArgs {
     /// Join with the camera off
     #[arg(long, action = ArgAction::SetTrue)]
     pub no_video: bool,
-    /// Colours of the terminal; NO_COLOR means mono [default: auto]
-    #[arg(long, value_name = "DEPTH", value_enum)]
-    pub color: Option<Color>,
-    /// Kilobytes a second that are written to the terminal at most; auto: what it and the line take
-    /// [default: auto]
-    #[arg(long, value_name = "KB")]
-    pub output_rate: Option<String>,
+    #[command(flatten)]
+    /// How it is shown.
+    pub show: ShowArgs,
     /// Pictures a second, sent and asked for [default: 30]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60))]
     pub fps: Option<u32>,
@@ -127,6 +123,21 @@ pub struct MediaArgs {
     /// Log more; twice: everything
     #[arg(short, action = ArgAction::Count, requires = "log")]
     pub verbose: u8,
+}
+
+/// How pictures are shown.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// auto, half, quadrant, sextant, octant, ascii [default: auto]
+    #[arg(long, value_name = "MODE")]
+    pub render: Option<String>,
+    /// Colours of the terminal; NO_COLOR means mono [default: auto]
+    #[arg(long, value_name = "DEPTH", value_enum)]
+    pub color: Option<Color>,
+    /// Kilobytes a second that are written to the terminal at most; auto: what it and the line take
+    /// [default: auto]
+    #[arg(long, value_name = "KB")]
+    pub output_rate: Option<String>,
 }
 
 /// The meeting point.
@@ -227,13 +238,6 @@ impl MediaArgs {
             .name
             .or_else(|| config.name.clone())
             .unwrap_or_else(login_name);
-        let color = match (self.color, &config.color) {
-            (Some(color), _) => color,
-            (None, Some(text)) => Color::from_str(text, false).map_err(|e| format!("color: {e}"))?,
-            (None, None) => Color::Auto,
-        };
-        let rate = self.output_rate.as_ref().or(config.output_rate.as_ref());
-        let rate = rate.map_or(Ok(None), |text| output_rate(text))?;
         let codec = match (self.codec, &config.codec) {
             (Some(codec), _) => codec,
             (None, Some(text)) => CodecChoice::from_str(text, false).map_err(|e| format!("codec: {e}"))?,
@@ -244,6 +248,7 @@ impl MediaArgs {
             (None, Some(text)) => Switch::from_str(text, false).map_err(|e| format!("aec: {e}"))?,
             (None, None) => Switch::On,
         };
+        let screen = self.show.resolve(config)?;
         let fps = self.fps.or(config.fps).unwrap_or(30);
         if !(1..=60).contains(&fps) {
             return Err(format!("fps is {fps}; it goes from 1 to 60"));
@@ -271,10 +276,7 @@ impl MediaArgs {
             interface: if self.headless {
                 Interface::Headless { screen: self.screen }
             } else {
-                Interface::Terminal(ScreenConfig {
-                    depth: color.depth(),
-                    rate,
-                })
+                Interface::Terminal(screen)
             },
             duration: self.duration,
         })
@@ -288,6 +290,38 @@ pub enum Switch {
     On,
     /// Off.
     Off,
+}
+
+impl ShowArgs {
+    /// Options and configuration file brought together.
+    ///
+    /// # Errors
+    /// A sentence that names the option and the remedy.
+    pub fn resolve(&self, config: &Config) -> Result<ScreenConfig, String> {
+        let mode = match self
+            .render
+            .as_ref()
+            .or(config.render.as_ref())
+            .map(String::as_str)
+        {
+            None | Some("auto") => None,
+            Some(text) => match text.parse() {
+                Ok(glyphs) => Some(RenderMode::Glyphs(glyphs)),
+                Err(error) => return Err(format!("--render {text}: auto, or another; {error}")),
+            },
+        };
+        let color = match (self.color, &config.color) {
+            (Some(color), _) => color,
+            (None, Some(text)) => Color::from_str(text, false).map_err(|e| format!("color: {e}"))?,
+            (None, None) => Color::Auto,
+        };
+        let rate = self.output_rate.as_ref().or(config.output_rate.as_ref());
+        Ok(ScreenConfig {
+            depth: color.depth(),
+            mode,
+            rate: rate.map_or(Ok(None), |text| output_rate(text))?,
+        })
+    }
 }
 
 impl Color {
@@ -466,7 +500,7 @@ mod tests {
             &["--codec", "h264"],
             &["--screen", "y4m:a"],
             &["--camera", "nonsense:x"],
-            &["--render", "half"],
+            &["--render", "braille"],
             &["--output-rate", "0"],
             &["--output-rate", "fast"],
         ] {

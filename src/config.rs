@@ -26,6 +26,8 @@ pub struct Config {
     pub no_video: Option<bool>,
     /// `--color`
     pub color: Option<String>,
+    /// `--render`
+    pub render: Option<String>,
     /// `--output-rate`
     #[serde(default, deserialize_with = "word_or_number")]
     pub output_rate: Option<String>,

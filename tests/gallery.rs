@@ -14,6 +14,7 @@ use facetty::media::frame::I420;
 use facetty::media::test_picture::TestPicture;
 use facetty::media::y4m;
 use facetty::picture::ColorDepth::{self, Ansi16, Ansi256, Mono, Truecolor};
+use facetty::picture::{Glyphs, RenderMode};
 use facetty::signal::message::PeerId;
 use facetty::text::SafeText;
 use facetty::ui::state::{Invite, Me, Path, PathKind, Signaling, Stats, Tone};
@@ -151,7 +152,8 @@ fn look(scene: &Scene, size: Cells, depth: ColorDepth, suffix: &str) {
     let sink = Arc::clone(&seen);
     let config = ScreenConfig {
         depth: Some(depth),
-        ..ScreenConfig::default()
+        mode: Some(RenderMode::Glyphs(Glyphs::Half)),
+        rate: None,
     };
     let mut screen = start_on(config, Box::new(move |bytes| Ok(sink.take(bytes)))).unwrap();
     *seen.replies.lock().unwrap() = Some(screen.replies());

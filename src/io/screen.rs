@@ -9,6 +9,7 @@
 
 mod compose;
 mod depth;
+mod known;
 mod pace;
 
 use std::collections::BTreeMap;
@@ -19,19 +20,21 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use self::compose::Composer;
 pub use self::depth::color_depth;
+use self::known::{GRAPHICS, Known, WHO};
 use self::pace::{Pace, Turn};
 use super::clock::now;
 use super::slot::{Slot, Wake, unpark};
 use super::terminal::input::Reply;
 use super::terminal::{self, TerminalError, test_panic};
 use crate::media::frame::{I420, Picture};
-use crate::picture::ColorDepth;
+use crate::picture::{ColorDepth, RenderMode};
 use crate::signal::message::PeerId;
 use crate::ui::State;
+use crate::units::Size;
 
 /// The own picture is drawn with whatever else is; alone only where nothing was drawn for so long.
 const OWN_INTERVAL: Duration = Duration::from_millis(66);
@@ -62,6 +65,8 @@ const BYTES_PER_CELL: usize = 8;
 pub struct ScreenConfig {
     /// The colours that the terminal is told; `None`: what the environment says it can show.
     pub depth: Option<ColorDepth>,
+    /// How pictures are drawn; `None`: the best that the terminal is known to show.
+    pub mode: Option<RenderMode>,
     /// The most that is written, in bytes a second; `None`: what terminal and line take.
     pub rate: Option<u64>,
 }
@@ -94,8 +99,18 @@ pub struct Screen {
     shared: Arc<Shared>,
     watched: Watched,
     replies: Replies,
+    cell: watch::Receiver<Size>,
     gone: Option<oneshot::Receiver<io::Error>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// News of the terminal.
+#[derive(Debug)]
+pub enum Told {
+    /// It cannot be written to, and this is why.
+    Gone(io::Error),
+    /// A cell shows so many square pixels; told at first as soon as it is known.
+    Cell(Size),
 }
 
 /// What the screen thread did so far.
@@ -145,11 +160,12 @@ pub fn start(config: ScreenConfig) -> Result<Screen, TerminalError> {
 pub fn start_on(config: ScreenConfig, sink: Sink) -> Result<Screen, TerminalError> {
     let (gone_tx, gone) = oneshot::channel();
     let (replies_tx, replies) = sync_channel(REPLIES);
+    let (cell_tx, cell) = watch::channel(Size::default());
     // The slots wake the thread, so they are made once it runs.
     let (tx, rx) = sync_channel::<Arc<Shared>>(1);
     let run = move || {
         if let Ok(shared) = rx.recv() {
-            let mut thread = ScreenThread::new(&shared, config, replies, sink);
+            let mut thread = ScreenThread::new(&shared, config, replies, cell_tx, sink);
             if let Err(error) = thread.run() {
                 let _ = gone_tx.send(error);
             }
@@ -177,6 +193,7 @@ pub fn start_on(config: ScreenConfig, sink: Sink) -> Result<Screen, TerminalErro
         shared,
         watched: Watched::new(),
         replies: Replies { tx: replies_tx, wake },
+        cell,
         gone: Some(gone),
         thread: Some(thread),
     })
@@ -233,15 +250,22 @@ impl Screen {
         }
     }
 
-    /// Waits until the terminal cannot be written to; says why, once.
-    pub async fn gone(&mut self) -> io::Error {
-        if let Some(gone) = &mut self.gone
-            && let Ok(error) = gone.await
-        {
-            self.gone = None;
-            return error;
+    /// Waits for news of the terminal. Nothing is lost where the future is dropped.
+    pub async fn next(&mut self) -> Told {
+        let gone = async {
+            match &mut self.gone {
+                Some(gone) => gone.await.ok(),
+                None => None,
+            }
+        };
+        tokio::select! {
+            Some(error) = gone => {
+                self.gone = None;
+                Told::Gone(error)
+            }
+            Ok(()) = self.cell.changed() => Told::Cell(*self.cell.borrow_and_update()),
+            else => std::future::pending().await,
         }
-        std::future::pending().await
     }
 }
 
@@ -261,6 +285,13 @@ impl Drop for Screen {
 
 struct ScreenThread<'a> {
     shared: &'a Shared,
+    config: ScreenConfig,
+    /// What the terminal has said of itself, and whether it has said all.
+    known: Known,
+    was_asked: bool,
+    is_known: bool,
+    /// How many square pixels a cell shows.
+    cell: watch::Sender<Size>,
     replies: Receiver<(Reply, Instant)>,
     sink: Sink,
     pace: Pace,
@@ -284,11 +315,17 @@ impl<'a> ScreenThread<'a> {
         shared: &'a Shared,
         config: ScreenConfig,
         replies: Receiver<(Reply, Instant)>,
+        cell: watch::Sender<Size>,
         sink: Sink,
     ) -> Self {
         let now = now();
         Self {
             shared,
+            config,
+            known: Known::default(),
+            was_asked: false,
+            is_known: false,
+            cell,
             replies,
             sink,
             pace: Pace::new(config.rate, now),
@@ -305,6 +342,7 @@ impl<'a> ScreenThread<'a> {
     }
 
     fn run(&mut self) -> io::Result<()> {
+        self.choose_mode();
         while !self.shared.ended.load(Ordering::Acquire) {
             self.take_replies();
             let now = now();
@@ -325,12 +363,33 @@ impl<'a> ScreenThread<'a> {
 
     fn take_replies(&mut self) {
         while let Ok((reply, at)) = self.replies.try_recv() {
+            self.known.learn(&reply);
             match reply {
                 Reply::Status => self.pace.answered(at),
-                Reply::Attributes { .. } => self.pace.probe_answered(at),
+                Reply::Attributes { .. } => {
+                    self.pace.probe_answered(at);
+                    // The answers come in the order of the questions, and this was the last.
+                    if !std::mem::replace(&mut self.is_known, true) {
+                        self.choose_mode();
+                    }
+                }
                 Reply::Version(_) | Reply::Cell(_) | Reply::Area(_) | Reply::Graphics(_) => {}
             }
         }
+    }
+
+    /// Draws as was asked for, or as is best for what is known of the terminal.
+    fn choose_mode(&mut self) {
+        let get = |name: &str| std::env::var(name).ok();
+        let glyphs = match self.config.mode.unwrap_or_else(|| self.known.best(get)) {
+            RenderMode::Glyphs(glyphs) => glyphs,
+            RenderMode::Kitty | RenderMode::Sixel => self.known.glyphs(get),
+        };
+        self.composer.glyphs(glyphs);
+        self.is_stale = true;
+        let cell = glyphs.pixels_per_cell();
+        self.cell
+            .send_if_modified(|known| std::mem::replace(known, cell) != cell);
     }
 
     /// Takes what lies in the slots.
@@ -375,6 +434,12 @@ impl<'a> ScreenThread<'a> {
     fn draw(&mut self, now: Instant) -> io::Result<Option<Instant>> {
         self.out.clear();
         if self.pace.asks(now) {
+            if !std::mem::replace(&mut self.was_asked, true) {
+                self.out.extend_from_slice(WHO);
+                if !known::is_nested(|name| std::env::var(name).ok()) {
+                    self.out.extend_from_slice(GRAPHICS);
+                }
+            }
             self.out.extend_from_slice(PROBE);
         }
         let cells = self.composer.cells();

@@ -14,6 +14,8 @@ pub enum Action {
     Key(KeyEvent),
     /// The terminal has another size.
     Resize(Cells),
+    /// So many square pixels are seen on a cell.
+    Cell(Size),
     /// The socket's state.
     Signaling(Signaling),
     /// In the room; this is how others come.

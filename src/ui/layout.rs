@@ -77,9 +77,12 @@ pub fn is_too_small(terminal: Cells) -> bool {
     terminal.cols < SMALLEST.cols || terminal.rows < SMALLEST.rows
 }
 
-/// The square pixels that half blocks show on `area`.
-pub fn pixels(area: Rect) -> Size {
-    Cells::new(area.width, area.height).pixels()
+/// The square pixels that are seen on `area`, with so many to a cell.
+pub fn pixels(area: Rect, cell: Size) -> Size {
+    Size::new(
+        u32::from(area.width) * cell.width,
+        u32::from(area.height) * cell.height,
+    )
 }
 
 /// The lower right corner: a fifth of the width and at most a third of the height, in a grid a third
@@ -160,7 +163,7 @@ mod tests {
             }]
         );
         assert_eq!(layout.status, Rect::new(0, 23, 80, 1));
-        assert_eq!(pixels(layout.tiles[0].area), Size::new(80, 46));
+        assert_eq!(pixels(layout.tiles[0].area, Size::new(1, 2)), Size::new(80, 46));
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct State {
     pub now: Instant,
     /// The terminal's size.
     pub terminal: Cells,
+    /// The square pixels that are seen on a cell.
+    pub cell: Size,
     /// The room.
     pub room: String,
     /// Where this person stands with the meeting point.
@@ -39,6 +41,7 @@ impl State {
         Self {
             now,
             terminal,
+            cell: Size::new(1, 2),
             room: room.to_owned(),
             signaling: Signaling::Connecting,
             me,

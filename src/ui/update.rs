@@ -84,6 +84,7 @@ impl Ui {
         match action {
             Action::Key(key) => self.key(key, commands),
             Action::Resize(cells) => state.terminal = cells,
+            Action::Cell(size) => state.cell = size,
             Action::Signaling(signaling) => state.signaling = signaling,
             Action::Invite(invite) => state.invite = invite,
             Action::PeerJoined(id, name) => self.joined(id, name),
@@ -244,7 +245,9 @@ impl Ui {
         let layout = layout(&self.state);
         for (index, person) in self.state.people.iter().enumerate() {
             let tile = layout.tiles.iter().find(|tile| tile.who == index);
-            let size = tile.map(|tile| pixels(tile.area)).unwrap_or_default();
+            let size = tile
+                .map(|tile| pixels(tile.area, self.state.cell))
+                .unwrap_or_default();
             if self.viewports.get(&person.id) != Some(&size) {
                 self.viewports.insert(person.id.clone(), size);
                 commands.push(Command::Viewport(person.id.clone(), size));
@@ -375,6 +378,11 @@ mod tests {
         assert_eq!(
             ui.update(Action::Resize(Cells::new(100, 30)), now),
             [viewport(1, 100, 58)]
+        );
+        assert_eq!(
+            ui.update(Action::Cell(Size::new(2, 4)), now),
+            [viewport(1, 200, 116)],
+            "finer glyphs show more"
         );
         assert_eq!(
             ui.update(Action::Resize(Cells::new(10, 3)), now),

@@ -114,7 +114,15 @@ impl Terminal {
         let pair = native_pty_system()
             .openpty(pty_size(size))
             .expect("there are pseudo-terminals");
-        for name in ["FACETTY_SERVER", "NO_COLOR", "TMUX", "STY", "RUST_BACKTRACE"] {
+        for name in [
+            "FACETTY_SERVER",
+            "NO_COLOR",
+            "TMUX",
+            "STY",
+            "TERM_PROGRAM",
+            "VTE_VERSION",
+            "RUST_BACKTRACE",
+        ] {
             command.env_remove(name);
         }
         command.env("TERM", "xterm-256color");

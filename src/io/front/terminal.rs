@@ -8,7 +8,7 @@ use super::{Happening, Report, Want};
 use crate::call::{Event, PathState};
 use crate::io::clock;
 use crate::io::decode::{Show, to_slot};
-use crate::io::screen::Screen;
+use crate::io::screen::{Screen, Told};
 use crate::io::slot::Slot;
 use crate::io::sound::SoundEvent;
 use crate::io::terminal::{Input, Keys, Terminal};
@@ -60,10 +60,13 @@ impl TerminalFront {
                 Input::Resize(cells) => Action::Resize(cells),
                 Input::Closed => return vec![Want::Leave("the terminal is gone")],
             },
-            error = self.screen.gone() => {
-                tracing::info!(%error, "the terminal takes nothing more");
-                return vec![Want::Leave("the terminal is gone")];
-            }
+            told = self.screen.next() => match told {
+                Told::Cell(size) => Action::Cell(size),
+                Told::Gone(error) => {
+                    tracing::info!(%error, "the terminal takes nothing more");
+                    return vec![Want::Leave("the terminal is gone")];
+                }
+            },
             () = timeout => Action::Timeout,
         };
         self.act(action, clock::now())

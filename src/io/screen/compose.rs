@@ -11,7 +11,7 @@ use ratatui::layout::{Position, Rect, Size as Area};
 use ratatui::style::{Color, Modifier};
 
 use crate::media::frame::Picture;
-use crate::picture::{Attrs, ColorDepth, Ink, Overlay, Rgb, Screen, Style};
+use crate::picture::{Attrs, ColorDepth, Glyphs, Ink, Overlay, Rgb, Screen, Style};
 use crate::signal::message::PeerId;
 use crate::ui::layout::{Layout, layout};
 use crate::ui::{State, view};
@@ -43,6 +43,10 @@ impl Composer {
             own: None,
             is_stale: true,
         }
+    }
+
+    pub(super) fn glyphs(&mut self, glyphs: Glyphs) {
+        self.screen.set_glyphs(glyphs);
     }
 
     pub(super) fn state(&mut self, state: Arc<State>) {

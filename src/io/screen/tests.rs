@@ -3,6 +3,7 @@
 use std::sync::{Condvar, Mutex};
 
 use super::*;
+use crate::picture::Glyphs;
 use crate::ui::state::testing;
 use crate::units::{Cells, Size};
 
@@ -29,6 +30,7 @@ impl Seen {
     fn start(self: &Arc<Self>) -> Screen {
         let config = ScreenConfig {
             depth: Some(ColorDepth::Truecolor),
+            mode: Some(RenderMode::Glyphs(Glyphs::Half)),
             rate: None,
         };
         let screen = start_on(config, self.sink()).expect("a thread");
@@ -186,8 +188,14 @@ fn a_terminal_that_is_gone_is_reported() {
         .enable_time()
         .build()
         .expect("a runtime");
-    let error =
-        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), screen.gone()).await });
+    let error = async {
+        loop {
+            if let Told::Gone(error) = screen.next().await {
+                return error;
+            }
+        }
+    };
+    let error = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), error).await });
     assert_eq!(error.expect("it is reported").kind(), io::ErrorKind::BrokenPipe);
 }
 
