@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use facetty::io::clock;
 use facetty::media::audio::{BLOCK, FRAME, VoiceEncoder};
-use facetty::media::clean::{SpeechDetector, cleaner};
+use facetty::media::clean::cleaner;
 use facetty::media::jitter::VoicePacket;
 use facetty::media::level::rms;
 use facetty::media::mix::{self, Mixer};
@@ -46,7 +46,7 @@ fn path(said: &[f32], people: usize) -> f64 {
     let mut voices: Vec<Playout> = (0..people).map(|_| Playout::new().expect("a decoder")).collect();
     let mut encoder = VoiceEncoder::new().expect("an encoder");
     encoder.tune(Bitrate::kbps(20), 0.05).expect("in range");
-    let (mut cleaner, mut speaks, mut mixer) = (cleaner(true), SpeechDetector::default(), Mixer::default());
+    let (mut cleaner, mut mixer) = (cleaner(true), Mixer::default());
     let (mut capture, mut playback) = (
         Resampler::giving(48_000, 48_000),
         Resampler::taking(48_000, 48_000),
@@ -85,7 +85,6 @@ fn path(said: &[f32], people: usize) -> f64 {
         buffer[..end - at].copy_from_slice(&said[at..end]);
         capture.run(&buffer, &mut block);
         cleaner.clean(&mut block);
-        speaks.hear(&block);
         frame[step % 2 * BLOCK..][..BLOCK].copy_from_slice(&block);
         if step % 2 == 1 {
             encoder.encode(&frame, false).expect("a frame");

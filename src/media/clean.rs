@@ -5,27 +5,22 @@ use aec3::api::config::EchoCanceller3Config;
 use aec3::api::control::EchoControl;
 use aec3::audio_processing::aec3::echo_canceller3::EchoCanceller3;
 use aec3::audio_processing::agc2::cpu_features::get_available_cpu_features;
-use aec3::audio_processing::agc2::input_volume_controller;
 use aec3::audio_processing::agc2::vad_wrapper::VoiceActivityDetectorWrapper;
 use aec3::audio_processing::audio_buffer::AudioBuffer;
-use aec3::audio_processing::gain_controller2::{
-    AdaptiveDigitalControllerConfig, GainController2, GainController2Config,
-    InputVolumeControllerRuntimeConfig,
-};
 use aec3::audio_processing::high_pass_filter::HighPassFilter;
 use aec3::audio_processing::ns::{NoiseSuppressor, NsConfig};
 use aec3::audio_processing::stream_config::StreamConfig;
 
 use crate::media::audio::{BLOCK, RATE};
+use crate::media::gain::LevelControl;
+use crate::media::level::rms;
 
-/// The most that a faint voice is lifted by, in dB. More would bring up the room with it.
-const MOST_GAIN: f32 = 18.0;
-/// How fast the level is brought nearer, in dB a second: slower than a syllable, so that nothing pumps.
-const GAIN_CHANGE: f32 = 3.0;
-/// The background is never lifted above this, in dBFS.
-const LOUDEST_NOISE: f32 = -50.0;
-/// What is left below full scale for a voice's peaks, in dB.
-const HEADROOM: f32 = 8.0;
+/// What is quieter (−60 dBFS) is no speech, and is not looked at further.
+const QUIET: f32 = 0.001;
+/// Louder than this (−50 dBFS), what is played can be heard again in the microphone …
+const AUDIBLE: f32 = 0.003;
+/// … for so many blocks: 500 ms.
+const ECHOES: u32 = 50;
 
 /// Cleans a microphone, 10 ms at a time.
 pub trait Cleaner {
@@ -33,8 +28,9 @@ pub trait Cleaner {
     /// their echo is captured.
     fn played(&mut self, block: &[f32; BLOCK]);
 
-    /// Cleans 10 ms of capture in place. It comes out up to 17 ms later than it went in.
-    fn clean(&mut self, block: &mut [f32; BLOCK]);
+    /// Cleans 10 ms of capture in place. It comes out up to 17 ms later than it went in. Returns how
+    /// likely it is speech, 0 to 1.
+    fn clean(&mut self, block: &mut [f32; BLOCK]) -> f32;
 }
 
 /// A cleaner; without `echo` it leaves in what the speaker plays (for headsets, which spare it the work).
@@ -43,7 +39,7 @@ pub fn cleaner(echo: bool) -> Box<dyn Cleaner> {
 }
 
 /// The audio processing module of WebRTC, in the port of the `aec3` crate: high pass, AEC3, noise
-/// suppression, AGC2.
+/// suppression; and our level control.
 struct Apm {
     stream: StreamConfig,
     render: AudioBuffer,
@@ -53,37 +49,30 @@ struct Apm {
     high_passed: [Vec<f32>; 1],
     echo: Option<EchoCanceller3>,
     noise: NoiseSuppressor,
-    gain: GainController2,
+    speech: SpeechDetector,
+    level: LevelControl,
+    /// Blocks for which an echo may still be heard.
+    echoes: u32,
 }
 
 impl Apm {
     fn new(echo: bool) -> Self {
         let rate = RATE as usize;
         let buffer = || AudioBuffer::from_sample_rates(rate, 1, rate, 1, rate);
-        let level = GainController2Config {
-            adaptive_digital: AdaptiveDigitalControllerConfig {
-                enabled: true,
-                headroom_db: HEADROOM,
-                max_gain_db: MOST_GAIN,
-                // What is lifted before the echo is known is echo.
-                initial_gain_db: 0.0,
-                max_gain_change_db_per_second: GAIN_CHANGE,
-                max_output_noise_level_dbfs: LOUDEST_NOISE,
-            },
-            // The system's own volume is the user's.
-            input_volume_controller: InputVolumeControllerRuntimeConfig { enabled: false },
-            ..GainController2Config::default()
-        };
-        let volume = input_volume_controller::Config::default();
+        let mut config = EchoCanceller3Config::default();
+        // Finds out within seconds that a headset has no echo, and leaves the voice alone then.
+        config.transparent_mode.use_hmm = true;
         Self {
             stream: StreamConfig::new(rate, 1, false),
             render: buffer(),
             capture: buffer(),
             high_pass: HighPassFilter::new(RATE as i32, 1),
             high_passed: [vec![0.0; BLOCK]],
-            echo: echo.then(|| EchoCanceller3::new(EchoCanceller3Config::default(), RATE as i32, 1, 1)),
+            echo: echo.then(|| EchoCanceller3::new(config, RATE as i32, 1, 1)),
             noise: NoiseSuppressor::new(NsConfig::default(), rate, 1),
-            gain: GainController2::new(level, volume, rate, 1, true),
+            speech: SpeechDetector::default(),
+            level: LevelControl::default(),
+            echoes: 0,
         }
     }
 }
@@ -91,13 +80,16 @@ impl Apm {
 impl Cleaner for Apm {
     fn played(&mut self, block: &[f32; BLOCK]) {
         if let Some(echo) = &mut self.echo {
+            if rms(block) > AUDIBLE {
+                self.echoes = ECHOES;
+            }
             self.render.copy_from(&[block], &self.stream);
             self.render.split_into_frequency_bands();
             echo.analyze_render(&mut self.render);
         }
     }
 
-    fn clean(&mut self, block: &mut [f32; BLOCK]) {
+    fn clean(&mut self, block: &mut [f32; BLOCK]) -> f32 {
         for (to, from) in self.high_passed[0].iter_mut().zip(block.iter()) {
             *to = if from.is_finite() {
                 from.clamp(-1.0, 1.0)
@@ -117,14 +109,22 @@ impl Cleaner for Apm {
         self.noise.analyze(&self.capture);
         self.noise.process(&mut self.capture);
         self.capture.merge_frequency_bands();
-        self.gain.process(false, &mut self.capture);
         self.capture.copy_to_stream(&self.stream, &mut [block]);
+        let speech = if rms(block) > QUIET {
+            self.speech.hear(block)
+        } else {
+            0.0
+        };
+        // What may be an echo is not taken for the voice that is to be lifted.
+        self.level.adjust(block, speech, self.echoes > 0);
+        self.echoes = self.echoes.saturating_sub(1);
+        speech
     }
 }
 
 /// Tells speech from other sounds by what it sounds like: a small recurrent network (RNNoise's, as
 /// WebRTC runs it).
-pub struct SpeechDetector {
+struct SpeechDetector {
     network: VoiceActivityDetectorWrapper,
 }
 
@@ -138,7 +138,7 @@ impl Default for SpeechDetector {
 
 impl SpeechDetector {
     /// How likely 10 ms hold speech, 0 to 1. They are to be finite.
-    pub fn hear(&mut self, block: &[f32; BLOCK]) -> f32 {
+    fn hear(&mut self, block: &[f32; BLOCK]) -> f32 {
         self.network.analyze(&[&block.map(|sample| sample * 32_768.0)])
     }
 }

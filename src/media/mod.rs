@@ -6,6 +6,7 @@ pub mod clean;
 pub mod comfort;
 pub mod drift;
 pub mod frame;
+pub mod gain;
 pub mod jitter;
 pub mod level;
 pub mod mix;

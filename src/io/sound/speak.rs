@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::SoundEvent;
 use super::thread::Outbox;
 use crate::media::audio::{BLOCK, CodecError, FRAME, RATE, VoiceEncoder};
-use crate::media::clean::{Cleaner, SpeechDetector, cleaner};
+use crate::media::clean::{Cleaner, cleaner};
 use crate::media::level::{VoiceDetector, meter, rms};
 use crate::units::Bitrate;
 
@@ -16,8 +16,6 @@ const CHANGE: f32 = 0.02;
 /// A block that comes so long after the one before begins anew after a break.
 const BREAK: Duration = Duration::from_millis(100);
 
-/// What is quieter (−60 dBFS) is no speech, and is not looked at further.
-const QUIET: f32 = 0.001;
 /// So likely must it be that a sound is speech.
 const LIKELY: f32 = 0.5;
 /// Blocks for which speech is taken to go on: 500 ms.
@@ -35,7 +33,6 @@ pub(super) struct Speak {
     echo: bool,
     /// For a real microphone; a tone or a file is as it is meant.
     cleaner: Option<Box<dyn Cleaner>>,
-    speech: SpeechDetector,
     /// Blocks for which it is still taken for speech.
     speaks: u32,
     /// Blocks that are still left out.
@@ -62,7 +59,6 @@ impl Speak {
             on,
             echo,
             cleaner: None,
-            speech: SpeechDetector::default(),
             speaks: 0,
             heard_before: 0,
             frame: [0.0; FRAME],
@@ -118,15 +114,16 @@ impl Speak {
         somebody: bool,
         out: &mut Outbox,
     ) {
-        if let Some(cleaner) = &mut self.cleaner {
-            cleaner.clean(block);
-        }
+        let speech = match &mut self.cleaner {
+            Some(cleaner) => cleaner.clean(block),
+            None => 0.0,
+        };
         if self.heard_before > 0 {
             self.heard_before -= 1;
             block.fill(0.0);
         }
         self.speaks = self.speaks.saturating_sub(1);
-        if rms(block) > QUIET && self.speech.hear(block) > LIKELY {
+        if speech > LIKELY {
             self.speaks = GOES_ON;
         }
         self.take(block, now, somebody, out);
