@@ -388,3 +388,19 @@ fn kind(event: &Event) -> &'static str {
         _ => "other",
     }
 }
+
+#[test]
+fn the_voice_is_sent_again_where_much_is_lost() {
+    let mut world = World::new(clean(), 40);
+    world.meet();
+    world.run(3 * SECOND);
+    let lossy = clean().loss(RandomLoss::new(Probability::new(0.1)));
+    world.set_line(lossy, 40);
+    // Reports of the loss, and what follows from them.
+    world.run(6 * SECOND);
+    let before = world.a.heard;
+    world.run(20 * SECOND);
+    let heard = world.a.heard - before;
+    assert!(heard >= 985, "{heard} of 1000 voice packets at 10 % loss");
+    assert!(heard <= 1000, "{heard} of 1000: none twice");
+}

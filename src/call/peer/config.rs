@@ -7,6 +7,7 @@ use str0m::format::{Codec, FormatParams};
 use str0m::media::Frequency;
 use str0m::rtp::Extension;
 
+use super::protect::DISTANCES;
 use crate::media::video::VideoCodec;
 
 /// Where the bandwidth estimate begins: enough for a terminal's picture, little enough for a weak line.
@@ -21,10 +22,11 @@ pub(super) fn config(codecs: &[VideoCodec]) -> RtcConfig {
         .clear_extension_map()
         .set_extension(3, Extension::TransportSequenceNumber)
         .set_extension(4, Extension::RtpMid)
-        .enable_opus(true, false)
+        .enable_opus(true, true)
         .enable_bwe(Some(FIRST_ESTIMATE))
         .set_reordering_size_audio(0)
         .set_stats_interval(Some(Duration::from_secs(1)));
+    config.codec_config().set_red_distances(&DISTANCES);
     for codec in codecs {
         let (pt, rtx, format) = match codec {
             VideoCodec::Vp9 => (

@@ -6,6 +6,7 @@
 mod config;
 mod media;
 mod negotiation;
+mod protect;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use str0m::net::Transmit;
 use str0m::{Candidate as IceCandidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc};
 
 use self::media::VideoStream;
+use self::protect::Protection;
 use super::control::{self, Control};
 use super::figures::{Figures, Meter};
 use super::news::News;
@@ -58,6 +60,7 @@ pub(super) struct Peer {
     channel: Option<ChannelId>,
     agreed: Agreed,
     audio_pt: Option<Pt>,
+    protection: Protection,
     video_pt: Option<Pt>,
     video_stream: VideoStream,
     connected: bool,
@@ -88,6 +91,7 @@ impl Peer {
             channel: None,
             agreed: Agreed::default(),
             audio_pt: None,
+            protection: Protection::default(),
             video_pt: None,
             video_stream: VideoStream::Unknown,
             connected: false,
@@ -272,6 +276,7 @@ impl Peer {
             }
             RtcEvent::PeerStats(stats) => {
                 let figures = self.meter.figures(&stats, now);
+                self.protect(&figures);
                 self.out.push_back(PeerOutput::Figures(Box::new(figures)));
             }
             RtcEvent::MediaEgressStats(stats) => self.meter.set_egress(stats.loss, stats.rtt),

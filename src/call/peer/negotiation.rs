@@ -177,6 +177,8 @@ impl Peer {
     }
 
     pub(super) fn agree(&mut self) {
+        // str0m would send redundancy from the first packet on.
+        self.send_redundancy(self.protection.is_redundant());
         self.audio_pt = self.audio.and_then(|mid| {
             let writer = self.rtc.writer(mid)?;
             writer
