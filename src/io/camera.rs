@@ -89,7 +89,7 @@ impl Device {
     pub fn picture(&mut self, pool: &mut Pool) -> Result<Picture, String> {
         let mut damage = String::new();
         for _ in 0..MAX_DAMAGED {
-            let data = self.camera.frame_raw().map_err(|e| e.to_string())?;
+            let data = self.camera.frame_raw().map_err(|e| broken(&e))?;
             let mut converted = Ok(());
             let picture = pool.make(self.size, |picture: &mut I420| {
                 converted = match self.format {
@@ -139,6 +139,16 @@ fn requests(format: FrameFormat, fps: u32) -> impl Iterator<Item = RequestedForm
     // Cameras that name ranges rather than sizes have none of these in their list, but take one.
     let exact = [fps, 30, 25].map(|fps| RequestedFormatType::Exact(wanted((640, 480), fps)));
     closest.chain(exact).chain([RequestedFormatType::None])
+}
+
+/// What ended the pictures of an open camera.
+fn broken(error: &nokhwa::NokhwaError) -> String {
+    let text = error.to_string();
+    if text.contains("os error 19") {
+        "the camera is gone".to_owned() // ENODEV: unplugged.
+    } else {
+        format!("the camera gives no more pictures ({text})")
+    }
 }
 
 fn explain(index: u32, error: &nokhwa::NokhwaError) -> String {

@@ -69,7 +69,9 @@ pub(super) fn watch(sink: &Arc<Sink>, open: &Open, timing: Timing) {
             }
             End::Failed(why) => {
                 if !watcher.lost {
-                    sink.tell(SourceEvent::Lost(why));
+                    sink.tell(SourceEvent::Lost(format!(
+                        "{why}; it is used again when it returns"
+                    )));
                 }
                 watcher.lost = true;
                 sink.wait_until(Some(clock::now() + watcher.retry), changes);
@@ -404,7 +406,12 @@ mod tests {
     fn a_camera_that_is_unplugged_is_lost_once_and_comes_back_once() {
         let mut rig = rig(&[Script::Pictures(3), Script::Absent, Script::Absent, Script::Works]);
         rig.ready();
-        assert_eq!(rig.event(), Some(SourceEvent::Lost("unplugged".to_owned())));
+        assert_eq!(
+            rig.event(),
+            Some(SourceEvent::Lost(
+                "unplugged; it is used again when it returns".to_owned()
+            ))
+        );
         assert_eq!(rig.event(), Some(SourceEvent::Back));
         rig.end();
     }
@@ -415,7 +422,9 @@ mod tests {
         rig.ready();
         assert_eq!(
             rig.event(),
-            Some(SourceEvent::Lost("the camera sends no pictures".to_owned()))
+            Some(SourceEvent::Lost(
+                "the camera sends no pictures; it is used again when it returns".to_owned()
+            ))
         );
         assert_eq!(rig.event(), Some(SourceEvent::Back));
         rig.open_cameras(2);
