@@ -3,13 +3,17 @@
 #![cfg(all(feature = "camera", target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::print_stderr)]
 
+mod support;
+
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use facetty::io::source::{self, CameraSource, SourceEvent};
-use facetty::io::{camera, clock, slot};
+use facetty::io::source::{self as sources, CameraSource, SourceEvent};
+use facetty::io::{camera as cameras, clock, slot};
 use facetty::media::frame::I420;
+use support::files;
+use support::program::{Program, Server, person, source};
 use tokio::sync::mpsc;
 
 /// For each thing that is waited for; the machine may be emulated.
@@ -19,18 +23,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const SKIPPED: i32 = 77;
 
 #[test]
-fn a_camera_is_seen_unplugged_and_taken_again() {
+fn a_camera_is_seen_unplugged_and_taken_again_and_a_call_with_it_goes_on() {
     let this = std::env::current_exe().expect("a test is a program");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/camera.sh");
     let output = Command::new("bash")
         .arg(script)
         .arg(this)
-        .args(["--ignored", "--exact", "inside_the_machine", "--nocapture"])
+        .args([
+            "--ignored",
+            "inside_the_machine",
+            "--nocapture",
+            "--test-threads=1",
+        ])
         .output()
         .expect("bash");
     let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     match output.status.code() {
-        Some(0) => assert!(said[0].contains("1 passed"), "{}\n{}", said[0], said[1]),
+        Some(0) => assert!(said[0].contains("2 passed"), "{}\n{}", said[0], said[1]),
         Some(SKIPPED) => eprintln!("skipped, no virtual machine: {}", said[1].trim()),
         other => panic!("{other:?}\n{}\n{}", said[0], said[1]),
     }
@@ -39,16 +48,16 @@ fn a_camera_is_seen_unplugged_and_taken_again() {
 #[test]
 #[ignore = "runs inside the virtual machine"]
 fn inside_the_machine() {
-    let cameras = camera::list();
+    let found = cameras::list();
     assert!(
-        matches!(&cameras[..], [(0, name)] if name.contains("vivid")),
-        "{cameras:?}"
+        matches!(&found[..], [(0, name)] if name.contains("vivid")),
+        "{found:?}"
     );
 
     let pictures = slot::Slot::new(slot::unpark(std::thread::current()));
     let (sender, mut events) = mpsc::channel(8);
     let outputs = vec![Arc::clone(&pictures)];
-    let source = source::start(CameraSource::Auto, 30, outputs, sender).expect("a camera needs no file");
+    let camera = sources::start(CameraSource::Auto, 30, outputs, sender).expect("a camera needs no file");
 
     let first = event(&mut events);
     let Some(SourceEvent::Ready { name, size }) = first else {
@@ -66,19 +75,15 @@ fn inside_the_machine() {
     }
 
     // Off, the device is closed; on, it is opened again.
-    source.set_on(false);
+    camera.set_on(false);
     wait("the device is closed", || holders() == 0);
     assert_eq!(events.try_recv().ok(), None);
     pictures.take();
-    source.set_on(true);
+    camera.set_on(true);
     assert_bars(&picture(&pictures));
     assert_eq!(holders(), 1);
 
-    // Unplugged.
-    let unplug = Command::new("v4l2-ctl")
-        .args(["-d", "/dev/video0", "-c", "disconnect=1"])
-        .status();
-    assert!(unplug.expect("v4l2-ctl").success());
+    unplug();
     let lost = event(&mut events);
     assert!(matches!(lost, Some(SourceEvent::Lost(_))), "{lost:?}");
     wait("the dead device is let go", || holders() == 0);
@@ -90,9 +95,44 @@ fn inside_the_machine() {
     assert_eq!(event(&mut events), Some(SourceEvent::Back));
     assert_bars(&picture(&pictures));
 
-    drop(source);
+    drop(camera);
     assert_eq!(event(&mut events), None, "nothing more, and the thread has ended");
     wait("the device is closed", || holders() == 0);
+}
+
+/// The whole program: the other one's file holds the camera's picture, before and after it was
+/// unplugged.
+#[test]
+#[ignore = "runs inside the virtual machine"]
+fn inside_the_machine_a_person_sends_the_camera() {
+    let folder = tempfile::tempdir().expect("there is room for temporary files");
+    let seen = folder.path().join("seen.y4m");
+    let server = Server::start();
+    let mut ann = Program::start(&person(&server, "lobby", "ann", &["--camera", "auto"]));
+    ann.event("joined");
+    let screen = source("y4m", &seen);
+    let mut bob = Program::start(&person(&server, "lobby", "bob", &["--screen", &screen]));
+    bob.event("first-frame");
+    let flows = |stats: &serde_json::Value| stats["fps_in"].as_f64() > Some(0.0);
+    bob.event_where("stats", flows);
+
+    unplug();
+    let error = ann.event("error");
+    let message = error["message"].as_str().expect("a message");
+    assert!(message.contains("camera"), "{error}");
+    // The driver gives the device back to the next who opens it: pictures of later seconds are new.
+    bob.events();
+    for _ in 0..4 {
+        bob.event_where("stats", flows);
+    }
+
+    assert_eq!(bob.leave().code, Some(0));
+    assert_eq!(ann.leave().code, Some(0));
+    let pictures = files::read_clip(&seen);
+    assert!(pictures.len() > 5, "{} pictures", pictures.len());
+    for picture in [&pictures[0], pictures.last().expect("some")] {
+        assert_bars(picture);
+    }
 }
 
 /// The eight bars at three quarters, left to right: Y, U and V in BT.601, limited range.
@@ -139,6 +179,13 @@ fn event(events: &mut mpsc::Receiver<SourceEvent>) -> Option<SourceEvent> {
         .expect("a runtime");
     let event = async { tokio::time::timeout(PATIENCE, events.recv()).await };
     runtime.block_on(event).expect("an event in time")
+}
+
+fn unplug() {
+    let unplug = Command::new("v4l2-ctl")
+        .args(["-d", "/dev/video0", "-c", "disconnect=1"])
+        .status();
+    assert!(unplug.expect("v4l2-ctl").success());
 }
 
 /// How many of this process's files are the camera.
