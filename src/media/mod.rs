@@ -20,6 +20,7 @@ pub mod stretch;
 pub mod test_picture;
 pub mod tone;
 pub mod video;
+mod vp9;
 mod vpx;
 pub mod wav;
 pub mod y4m;

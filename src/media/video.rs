@@ -244,13 +244,13 @@ impl Decoder {
     /// Decodes one frame into a picture of `pool`; `None` where the frame shows nothing. An error
     /// stands until the next key frame.
     pub fn decode(&mut self, data: &[u8], pool: &mut Pool) -> Result<Option<Picture>, VideoError> {
-        if let Some(size) = announced_size(self.raw.kind(), data)
-            && size.area() > MAX_DECODED
-        {
-            return Err(VideoError::TooLarge(size));
+        let failed = |e| VideoError::Decode(self.codec, e);
+        if let Some(size) = announced_size(self.raw.kind(), data).map_err(failed)? {
+            check_decoded(size)?;
         }
         let decoded = self.raw.decode(data, |decoded| {
-            pool.make(decoded.size, |picture| {
+            check_decoded(decoded.size)?;
+            let picture = pool.make(decoded.size, |picture| {
                 picture.matrix = decoded.matrix;
                 picture.range = decoded.range;
                 for (to, from) in picture.planes_mut().into_iter().zip(decoded.planes) {
@@ -259,9 +259,17 @@ impl Decoder {
                         to.copy_from_slice(&from[..to.len()]);
                     }
                 }
-            })
+            });
+            Ok(picture)
         });
-        decoded.map_err(|e| VideoError::Decode(self.codec, e))
+        decoded.map_err(failed)?.transpose()
+    }
+}
+
+fn check_decoded(size: Size) -> Result<(), VideoError> {
+    match size.area() {
+        ..=MAX_DECODED => Ok(()),
+        _ => Err(VideoError::TooLarge(size)),
     }
 }
 

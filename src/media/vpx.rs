@@ -11,6 +11,7 @@ use vpx_sys as sys;
 use vpx_sys::vp8e_enc_control_id as control;
 
 use super::frame::{I420, Matrix, Plane, Range};
+use super::vp9::{self, Announced};
 use crate::units::Size;
 
 /// Which codec of the library.
@@ -205,6 +206,8 @@ impl Drop for RawEncoder {
 pub struct RawDecoder {
     context: Box<sys::vpx_codec_ctx_t>,
     kind: Kind,
+    /// A VP9 frame with the index that makes it the only one.
+    indexed: Vec<u8>,
 }
 
 // SAFETY: as for `RawEncoder`.
@@ -230,7 +233,11 @@ impl RawDecoder {
                 sys::VPX_DECODER_ABI_VERSION as c_int,
             )
         })?;
-        Ok(Self { context, kind })
+        Ok(Self {
+            context,
+            kind,
+            indexed: Vec::new(),
+        })
     }
 
     /// Decodes one frame and lets `use_picture` see what it shows: the last picture, if any.
@@ -239,13 +246,26 @@ impl RawDecoder {
         data: &[u8],
         use_picture: impl FnOnce(Decoded<'_>) -> T,
     ) -> Result<Option<T>, Failure> {
-        let length = c_uint::try_from(data.len()).unwrap_or(0);
-        if length == 0 {
+        let limit = c_uint::MAX as usize - vp9::INDEX_LEN;
+        let Some(length) = c_uint::try_from(data.len())
+            .ok()
+            .filter(|_| (1..limit).contains(&data.len()))
+        else {
             // An empty frame would tell VP8 to repeat the last picture.
             return Err(Failure {
                 what: "the frame is empty".to_owned(),
             });
-        }
+        };
+        let (data, length) = if self.kind == Kind::Vp9 && !vp9::has_index(data) {
+            // Without an index the library takes what follows the first frame for another one, of a
+            // size that nobody has looked at.
+            self.indexed.clear();
+            self.indexed.extend_from_slice(data);
+            self.indexed.extend_from_slice(&vp9::whole(length));
+            (&self.indexed[..], length + vp9::INDEX_LEN as c_uint)
+        } else {
+            (data, length)
+        };
         // SAFETY: the context is initialised; `data` is valid for `length` bytes and only read,
         // within this call.
         let answer = unsafe {
@@ -300,8 +320,38 @@ pub struct Decoded<'a> {
     pub range: Range,
 }
 
-/// The size a key frame announces, or `None` where the library cannot tell.
-pub fn announced_size(kind: Kind, data: &[u8]) -> Option<Size> {
+/// The size that a packet asks the decoder for: of several frames in it, the largest. `None` where it
+/// has only frames of a size that was decoded before.
+///
+/// # Errors
+/// Where it holds what is no frame.
+pub fn announced_size(kind: Kind, data: &[u8]) -> Result<Option<Size>, Failure> {
+    if kind == Kind::Vp8 {
+        return Ok(peeked_size(kind, data));
+    }
+    let mut largest = None;
+    // A frame of no bytes stands for one that was lost.
+    for frame in vp9::frames(data).filter(|frame| !frame.is_empty()) {
+        match vp9::announced(frame) {
+            Announced::Size(size) => {
+                largest = largest
+                    .into_iter()
+                    .chain([size])
+                    .max_by_key(|size: &Size| size.area());
+            }
+            Announced::Inherited => {}
+            Announced::Unusable => {
+                return Err(Failure {
+                    what: "the header is damaged, or not of profile 0".to_owned(),
+                });
+            }
+        }
+    }
+    Ok(largest)
+}
+
+/// The size in the one header of a VP8 key frame.
+fn peeked_size(kind: Kind, data: &[u8]) -> Option<Size> {
     let mut info = sys::vpx_codec_stream_info_t {
         sz: size_of::<sys::vpx_codec_stream_info_t>() as c_uint,
         w: 0,

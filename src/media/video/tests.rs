@@ -367,6 +367,49 @@ fn a_gigantic_picture_is_refused_before_memory_is_spent() {
     );
 }
 
+/// A VP9 key frame's header for a picture with sides of `side`, a multiple of 16 up to 65536.
+fn vp9_header(side: u32) -> Vec<u8> {
+    let bits = u64::from(side - 1) << 16 | u64::from(side - 1);
+    let mut header = vec![0x82, 0x49, 0x83, 0x42, 0x20 | (bits >> 28) as u8];
+    header.extend_from_slice(&((bits << 4) as u32).to_be_bytes());
+    header.resize(16, 0);
+    header
+}
+
+#[test]
+fn a_gigantic_picture_behind_a_small_one_is_refused_as_well() {
+    let small = &frames(VideoCodec::Vp9)[0];
+    let large = vp9_header(16_384);
+    let too_large = Err(VideoError::TooLarge(Size::new(16_384, 16_384)));
+    let decode = |packet: &[u8]| {
+        let mut decoder = Decoder::new(VideoCodec::Vp9).expect("a decoder");
+        decoder.decode(packet, &mut Pool::default())
+    };
+    assert_eq!(decode(&large), too_large);
+    // Both in one superframe.
+    let [a, b] = [small.len(), large.len()].map(|n| u16::try_from(n).expect("short").to_le_bytes());
+    let superframe = [small, &large[..], &[0xc9], &a, &b, &[0xc9]].concat();
+    assert_eq!(decode(&superframe), too_large);
+    // One after the other without an index: the second one is not looked for.
+    let shown = decode(&[small, &large[..]].concat()).expect("the first one is a picture");
+    assert_eq!(shown.map(|picture| picture.size()), Some(Size::new(96, 64)));
+}
+
+#[test]
+fn a_later_picture_that_grows_beyond_the_limit_is_refused() {
+    let mut decoder = Decoder::new(VideoCodec::Vp9).expect("a decoder");
+    let mut pool = Pool::default();
+    decoder
+        .decode(&frames(VideoCodec::Vp9)[0], &mut pool)
+        .expect("a key frame");
+    // Inter, shown, resilient; replaces the first reference; no reference has its size; 16 384 a side.
+    let inter = [0x87, 0x01, 0x00, 0x00, 0x7f, 0xfe, 0x7f, 0xfe, 0, 0, 0, 0];
+    assert_eq!(
+        decoder.decode(&inter, &mut pool),
+        Err(VideoError::TooLarge(Size::new(16_384, 16_384)))
+    );
+}
+
 #[test]
 fn names_are_read_and_written() {
     assert_eq!("vp9".parse(), Ok(VideoCodec::Vp9));
