@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
@@ -424,6 +425,18 @@ fn it_leaves_after_the_duration() {
     let last = ended.events.last().expect("there were events");
     assert_eq!(last["event"], "ended");
     assert!(last["t_ms"].as_f64() >= Some(1000.0), "too early: {last}");
+}
+
+#[test]
+fn it_ends_although_nobody_takes_its_events() {
+    let server = Server::start();
+    let (_reader, mut full) = std::io::pipe().expect("a pipe");
+    rustix::io::ioctl_fionbio(&full, true).expect("a pipe can be asked not to wait");
+    while full.write(&[b' '; 4096]).is_ok() {}
+    rustix::io::ioctl_fionbio(&full, false).expect("a pipe can be asked to wait");
+    let args = person(&server, "lobby", "ann", &["--duration", "0.1"]);
+    let ended = Program::start_to(full, &args).ended();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }
 
 #[test]

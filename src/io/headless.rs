@@ -120,9 +120,16 @@ impl Events {
 impl Drop for Events {
     fn drop(&mut self) {
         self.lines = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        wait_a_while(self.thread.take());
+    }
+}
+
+/// Waits for a thread that writes what is queued; one whose reader stalls is left behind.
+fn wait_a_while(thread: Option<JoinHandle<()>>) {
+    let Some(thread) = thread else { return };
+    let deadline = clock::now() + Duration::from_secs(1);
+    while !thread.is_finished() && clock::now() < deadline {
+        std::thread::park_timeout(Duration::from_millis(2));
     }
 }
 
@@ -248,12 +255,7 @@ impl PictureFile {
     /// whose reader stalls is given up on.
     pub fn finish(mut self) {
         self.pictures = None;
-        if let Some(thread) = self.thread.take() {
-            let deadline = clock::now() + Duration::from_secs(1);
-            while !thread.is_finished() && clock::now() < deadline {
-                std::thread::park_timeout(Duration::from_millis(2));
-            }
-        }
+        wait_a_while(self.thread.take());
     }
 }
 

@@ -38,33 +38,40 @@ pub struct Ended {
 impl Program {
     /// Starts the program with these arguments and no configuration of the user's own.
     pub fn start<S: AsRef<str>>(args: &[S]) -> Self {
-        Self::spawn(
-            command(args),
-            args.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" "),
-        )
+        Self::spawn(command(args), Stdio::piped(), joined(args))
+    }
+
+    /// Likewise, with its standard output to somebody else, so that no event is seen here.
+    pub fn start_to<S: AsRef<str>>(stdout: impl Into<Stdio>, args: &[S]) -> Self {
+        Self::spawn(command(args), stdout.into(), joined(args))
     }
 
     /// Likewise, with this path in that variable of its environment.
     pub fn start_with<S: AsRef<str>>(args: &[S], variable: &str, path: &Path) -> Self {
         let mut command = command(args);
         command.env(variable, path);
-        Self::spawn(command, format!("with {variable}={}", path.display()))
+        Self::spawn(
+            command,
+            Stdio::piped(),
+            format!("with {variable}={}", path.display()),
+        )
     }
 
-    fn spawn(mut command: Command, args: String) -> Self {
+    fn spawn(mut command: Command, stdout: Stdio, args: String) -> Self {
         let mut child: Child = command
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program was built beside this test");
-        let stdout = child.stdout.take().expect("piped above");
+        let stdout = child.stdout.take();
         let mut stderr = child.stderr.take().expect("piped above");
         let stdin = child.stdin.take();
         let pid = Pid::from_child(&child);
         let (event, events) = channel();
         thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let lines = stdout.into_iter().flat_map(|out| BufReader::new(out).lines());
+            for line in lines.map_while(Result::ok) {
                 let value =
                     serde_json::from_str(&line).unwrap_or_else(|e| panic!("not an event, {e}: {line}"));
                 if event.send(value).is_err() {
@@ -215,6 +222,10 @@ impl Ended {
     pub fn all(&self, name: &str) -> Vec<&Value> {
         self.events.iter().filter(|e| e["event"] == name).collect()
     }
+}
+
+fn joined<S: AsRef<str>>(args: &[S]) -> String {
+    args.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(" ")
 }
 
 /// The program with these arguments, deaf to the user's environment.
