@@ -33,7 +33,7 @@ pub fn has_index(packet: &[u8]) -> bool {
 /// for a second frame after the first one's end.
 pub fn whole(length: u32) -> [u8; INDEX_LEN] {
     let [a, b, c, d] = length.to_le_bytes();
-    const ONE_FRAME_OF_FOUR_BYTES: u8 = 0b110_11_000;
+    const ONE_FRAME_OF_FOUR_BYTES: u8 = 0b1101_1000;
     [ONE_FRAME_OF_FOUR_BYTES, a, b, c, d, ONE_FRAME_OF_FOUR_BYTES]
 }
 
@@ -104,7 +104,7 @@ fn read_header(bits: &mut Bits<'_>) -> Option<Announced> {
 }
 
 fn sync(bits: &mut Bits<'_>) -> Option<()> {
-    (bits.take(24)? == 0x49_83_42).then_some(())
+    (bits.take(24)? == 0x0049_8342).then_some(())
 }
 
 fn key_colours(bits: &mut Bits<'_>) -> Option<()> {
@@ -153,7 +153,7 @@ mod tests {
             .collect()
     }
 
-    const SYNC: (u32, u32) = (0x49_83_42, 24);
+    const SYNC: (u32, u32) = (0x0049_8342, 24);
     const SIDES: [(u32, u32); 2] = [(639, 16), (479, 16)];
     const VGA: Announced = Announced::Size(Size::new(640, 480));
 
@@ -163,17 +163,17 @@ mod tests {
 
     #[test]
     fn each_kind_of_header_is_read() {
-        let start = (0b10_00, 4);
+        let start = (0b1000, 4);
         // Not an old one; key; shown; not resilient.
-        assert_eq!(of(&[&[start, (0b0_0_1_0, 4), SYNC, (0b010_0, 4)], &SIDES]), VGA);
+        assert_eq!(of(&[&[start, (0b0010, 4), SYNC, (0b0100, 4)], &SIDES]), VGA);
         // Intra, hidden; contexts; references.
-        let intra = [start, (0b0_1_0_0, 4), (1, 1), (0, 2), SYNC, (0xff, 8)];
+        let intra = [start, (0b0100, 4), (1, 1), (0, 2), SYNC, (0xff, 8)];
         assert_eq!(of(&[&intra, &SIDES]), VGA);
         // Inter, shown, resilient: replaced, three references, none with its size.
-        let inter = [start, (0b0_1_1_1, 4), (1, 8), (0, 12)];
+        let inter = [start, (0b0111, 4), (1, 8), (0, 12)];
         assert_eq!(of(&[&inter, &[(0, 3)], &SIDES]), VGA);
         assert_eq!(of(&[&inter, &[(0b001, 3)]]), Announced::Inherited);
-        assert_eq!(of(&[&[start, (0b1_011, 4)]]), Announced::Inherited);
+        assert_eq!(of(&[&[start, (0b1011, 4)]]), Announced::Inherited);
     }
 
     #[test]
@@ -181,12 +181,12 @@ mod tests {
         let key = |start: u32, sync: u32, colours: u32| {
             of(&[&[(start, 4), (0b0010, 4), (sync, 24), (colours, 4)], &SIDES])
         };
-        assert_eq!(key(0b10_00, SYNC.0, 0b010_0), VGA);
+        assert_eq!(key(0b1000, SYNC.0, 0b0100), VGA);
         for (start, sync, colours) in [
-            (0b01_00, SYNC.0, 0b010_0),
-            (0b10_01, SYNC.0, 0b010_0),
-            (0b10_00, 1, 0b010_0),
-            (0b10_00, SYNC.0, 0b111_0),
+            (0b0100, SYNC.0, 0b0100),
+            (0b1001, SYNC.0, 0b0100),
+            (0b1000, 1, 0b0100),
+            (0b1000, SYNC.0, 0b1110),
         ] {
             assert_eq!(key(start, sync, colours), Announced::Unusable);
         }
