@@ -90,6 +90,9 @@ pub struct MediaArgs {
     /// Echo cancellation; off spares a headset the work [default: on]
     #[arg(long, value_enum, value_name = "on|off")]
     pub aec: Option<Switch>,
+    /// No sound when somebody joins or leaves
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub no_chimes: bool,
     /// Join with the microphone off
     #[arg(long, action = ArgAction::SetTrue)]
     pub muted: bool,
@@ -267,6 +270,8 @@ impl MediaArgs {
             speaker: speaker
                 .parse::<SpeakerSink>()
                 .map_err(|e| format!("--speaker {speaker}: {e}"))?,
+            // A program is told by events.
+            chimes: !(self.headless || self.no_chimes || config.no_chimes.unwrap_or(false)),
             echo_cancelled: aec == Switch::On,
             mic_on: !(self.muted || config.muted.unwrap_or(false)),
             camera_on: !(self.no_video || config.no_video.unwrap_or(false)),

@@ -20,6 +20,8 @@ pub struct Config {
     pub speaker: Option<String>,
     /// `--aec`: `on` or `off`
     pub aec: Option<String>,
+    /// `--no-chimes`
+    pub no_chimes: Option<bool>,
     /// `--muted`
     pub muted: Option<bool>,
     /// `--no-video`

@@ -27,6 +27,7 @@ pub async fn run(mut options: CallOptions, log: Option<PathBuf>) -> Result<(), C
         camera: CameraSource::Test,
         mic: MicSource::Tone,
         speaker: SpeakerSink::None,
+        chimes: false,
         mic_on: true,
         camera_on: true,
         max_bitrate: None,

@@ -3,6 +3,7 @@
 
 mod handle;
 mod start;
+mod voice;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use url::Url;
 
+use self::voice::Reports;
 use super::clock;
 use super::decode::{DecodeEvent, Decoding};
 use super::encode::Encoding;
@@ -26,6 +28,7 @@ use super::sound::{MicSource, Sound, SoundCommand, SoundEvent, SpeakerSink, Voic
 use super::source::{CameraSource, Source, SourceEvent};
 use super::udp::Udp;
 use crate::call::{Call, EncodedVideo, Event, Output, PathState};
+use crate::media::chime::Chime;
 use crate::media::video::VideoCodec;
 use crate::signal::message::PeerId;
 use crate::text::SafeText;
@@ -49,6 +52,8 @@ pub struct CallOptions {
     pub mic: MicSource,
     /// Where the others' voices go.
     pub speaker: SpeakerSink,
+    /// There is a sound when somebody comes or goes.
+    pub chimes: bool,
     /// What the speaker plays is taken out of what the microphone captures.
     pub echo_cancelled: bool,
     /// Join with the microphone on.
@@ -126,6 +131,7 @@ struct Driver {
     source: Source,
     sources: mpsc::Receiver<SourceEvent>,
     voices: BTreeMap<PeerId, VoiceStats>,
+    reports: Reports,
     sizes: BTreeMap<PeerId, Size>,
     wants: Vec<Want>,
     mic_on: bool,
@@ -280,8 +286,11 @@ impl Driver {
                 self.decoders.remove(peer);
                 self.voices.remove(peer);
                 self.sizes.remove(peer);
+                self.reports.forget(peer);
+                self.ring(Chime::Left);
                 self.sound.send(SoundCommand::RemovePeer(peer.clone()));
             }
+            Event::PeerJoined { .. } => self.ring(Chime::Joined),
             Event::Path {
                 state: PathState::Failed,
                 why,
@@ -294,10 +303,8 @@ impl Driver {
                     size_in: self.sizes.get(peer).copied().unwrap_or_default(),
                     size_out: self.call.size_out(peer).unwrap_or_default(),
                 };
-                self.sound.send(SoundCommand::Tune {
-                    bitrate: VOICE,
-                    loss: figures.loss_out,
-                });
+                self.reports.take(peer, figures.loss_out, figures.estimate);
+                self.sound.send(self.reports.tune());
                 self.tell(&Happening::Figures(peer, &report), now);
                 return;
             }
@@ -331,7 +338,28 @@ impl Driver {
                 let time = now.saturating_duration_since(self.epoch).as_micros() * 48 / 1000;
                 self.call.send_voice(&data, time as u64, now);
             }
+            Want::ListDevices => {
+                self.sound.send(SoundCommand::List);
+            }
+            Want::Microphone(source) => {
+                self.options.mic = source.clone();
+                self.sound.send(SoundCommand::Microphone(source));
+            }
+            Want::Speaker(sink) => {
+                self.options.speaker = sink.clone();
+                self.sound.send(SoundCommand::Speaker(sink));
+            }
+            Want::Volume(peer, factor) => {
+                self.sound.send(SoundCommand::Volume(peer, factor));
+            }
             Want::Leave(reason) => self.reason = Some(reason),
+        }
+    }
+
+    /// Tells by ear who came or went.
+    fn ring(&self, chime: Chime) {
+        if self.options.chimes {
+            self.sound.send(SoundCommand::Ring(chime));
         }
     }
 
@@ -373,9 +401,6 @@ impl Driver {
         }
     }
 }
-
-/// What the voice is encoded at; rate control of the voice comes with its own module.
-const VOICE: Bitrate = Bitrate::kbps(20);
 
 fn join(options: &CallOptions, server: &Url, key: &str) -> JoinRequest {
     JoinRequest {

@@ -2,7 +2,7 @@
 
 use crossterm::event::KeyEvent;
 
-use super::state::{Invite, Path, Signaling, Stats, Tone};
+use super::state::{Devices, Invite, Path, Signaling, Stats, Tone};
 use crate::signal::message::PeerId;
 use crate::text::SafeText;
 use crate::units::{Cells, Size};
@@ -50,6 +50,8 @@ pub enum Action {
         /// There is a camera.
         has_camera: bool,
     },
+    /// The devices to choose from, and the chosen ones.
+    Choices(Devices),
     /// The own microphone or camera was switched by something other than a key.
     Switched {
         /// The microphone is on.
@@ -72,6 +74,14 @@ pub enum Command {
     Camera(bool),
     /// This much of that person can be shown now; (0, 0): nothing.
     Viewport(PeerId, Size),
+    /// Look up the devices to choose from.
+    ListDevices,
+    /// Take the microphone of this name.
+    Microphone(String),
+    /// Take the speaker of this name.
+    Speaker(String),
+    /// Play that person's voice so much louder, in dB; [`MUTE`](super::sound::MUTE) or less: not at all.
+    Volume(PeerId, i8),
     /// End the call.
     Leave,
 }

@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod layout;
+pub mod sound;
 pub mod state;
 mod update;
 pub mod view;

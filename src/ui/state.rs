@@ -29,6 +29,10 @@ pub struct State {
     pub message: Option<Message>,
     /// The open sheet.
     pub sheet: Option<Sheet>,
+    /// What the sheet of devices shows.
+    pub devices: Devices,
+    /// The volume of all together, in dB.
+    pub volume: i8,
     /// Index into `people` of who is in front.
     pub front: usize,
     /// The own picture is shown as in a mirror.
@@ -49,6 +53,8 @@ impl State {
             invite: Invite::default(),
             message: None,
             sheet: None,
+            devices: Devices::default(),
+            volume: 0,
             front: 0,
             mirror: true,
         }
@@ -110,6 +116,8 @@ pub struct Person {
     pub camera_on: bool,
     /// They talk.
     pub talking: bool,
+    /// Their own volume, in dB.
+    pub volume: i8,
     /// The size of their last picture; `None` until the first.
     pub picture: Option<Size>,
     /// Figures, once a second.
@@ -126,6 +134,7 @@ impl Person {
             mic_on: true,
             camera_on: true,
             talking: false,
+            volume: 0,
             picture: None,
             stats: Stats::default(),
         }
@@ -242,6 +251,23 @@ pub enum Sheet {
     Help,
     /// The figures.
     Figures,
+    /// Microphones and speakers to choose from.
+    Devices,
+}
+
+/// Microphones and speakers to choose from; the first of each is the system's choice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Devices {
+    /// What can be spoken into, by name.
+    pub microphones: Vec<SafeText>,
+    /// What can be heard from.
+    pub speakers: Vec<SafeText>,
+    /// The chosen microphone; nothing where it is none of these.
+    pub microphone: Option<SafeText>,
+    /// The chosen speaker.
+    pub speaker: Option<SafeText>,
+    /// The line at hand: microphones first, then speakers.
+    pub cursor: usize,
 }
 
 #[cfg(test)]

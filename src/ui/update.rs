@@ -7,6 +7,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::action::{Action, Command};
 use super::layout::{layout, pixels};
+use super::sound::STEP;
 use super::state::{Message, Path, Person, Sheet, State, Tone};
 use crate::signal::message::PeerId;
 use crate::text::SafeText;
@@ -25,7 +26,7 @@ const LEVEL_STEPS: f32 = 12.0;
 
 /// The interface: owns the [`State`] and changes it.
 pub struct Ui {
-    state: State,
+    pub(super) state: State,
     changed: bool,
     muted_talk_until: Option<Instant>,
     /// What was asked for last, of each person.
@@ -87,7 +88,7 @@ impl Ui {
             Action::Cell(size) => state.cell = size,
             Action::Signaling(signaling) => state.signaling = signaling,
             Action::Invite(invite) => state.invite = invite,
-            Action::PeerJoined(id, name) => self.joined(id, name),
+            Action::PeerJoined(id, name) => self.joined(id, name, commands),
             Action::PeerLeft(id) => self.left(&id),
             Action::Path(id, path) => self.with(&id, |person| person.path = path),
             Action::PeerMute {
@@ -111,6 +112,7 @@ impl Ui {
                 (state.me.mic_on, state.me.camera_on) = (mic_on, camera_on);
                 state.me.push_to_talk &= mic_on;
             }
+            Action::Choices(devices) => self.choices(devices),
             Action::Tell(tone, text) => self.tell(tone, text),
             // What became due was done by `expire`; a second may have passed of what counts them.
             Action::Timeout => {}
@@ -118,7 +120,10 @@ impl Ui {
     }
 
     fn key(&mut self, key: KeyEvent, commands: &mut Vec<Command>) {
-        if key.kind != KeyEventKind::Press {
+        if key.kind == KeyEventKind::Release && key.code == KeyCode::Char(' ') {
+            return self.release(commands);
+        }
+        if key.kind != KeyEventKind::Press || self.chose(key.code, commands) {
             return;
         }
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
@@ -136,6 +141,16 @@ impl Ui {
             KeyCode::Char('x') => self.state.mirror = !self.state.mirror,
             KeyCode::Char('s') => self.toggle(Sheet::Figures),
             KeyCode::Char('?') => self.toggle(Sheet::Help),
+            KeyCode::Char('d') => {
+                self.toggle(Sheet::Devices);
+                if self.state.sheet == Some(Sheet::Devices) {
+                    commands.push(Command::ListDevices);
+                }
+            }
+            KeyCode::Char('+' | '=') => self.volume_of_one(STEP, commands),
+            KeyCode::Char('-' | '_') => self.volume_of_one(-STEP, commands),
+            KeyCode::Char(']') => self.volume_of_all(STEP, commands),
+            KeyCode::Char('[') => self.volume_of_all(-STEP, commands),
             KeyCode::Esc => self.state.sheet = None,
             KeyCode::Tab => self.state.front = (self.state.front + 1) % self.state.people.len().max(1),
             _ => {}
@@ -163,6 +178,13 @@ impl Ui {
         }
     }
 
+    /// Where the terminal tells that Space is let go, it talks for as long as it is held.
+    fn release(&mut self, commands: &mut Vec<Command>) {
+        if self.state.me.push_to_talk {
+            self.switch_mic(true, commands);
+        }
+    }
+
     fn switch_camera(&mut self, commands: &mut Vec<Command>) {
         let me = &mut self.state.me;
         if !me.has_camera {
@@ -177,14 +199,17 @@ impl Ui {
         self.state.sheet = (!open).then_some(sheet);
     }
 
-    fn joined(&mut self, id: PeerId, name: SafeText) {
+    fn joined(&mut self, id: PeerId, name: SafeText, commands: &mut Vec<Command>) {
         // Who comes back with the identity of before is the same person: the call goes on.
         if let Some(person) = self.state.people.iter_mut().find(|p| p.id == id) {
             person.name = name;
             return;
         }
         self.tell(Tone::Info, SafeText::new(&format!("{name} joined"), 80));
-        self.state.people.push(Person::new(id, name));
+        self.state.people.push(Person::new(id.clone(), name));
+        if self.state.volume != 0 {
+            commands.extend(self.loudness(&id));
+        }
     }
 
     fn left(&mut self, id: &PeerId) {
@@ -213,11 +238,11 @@ impl Ui {
         }
     }
 
-    fn warn(&mut self, text: &str) {
+    pub(super) fn warn(&mut self, text: &str) {
         self.tell(Tone::Warning, SafeText::new(text, 80));
     }
 
-    fn tell(&mut self, tone: Tone, text: SafeText) {
+    pub(super) fn tell(&mut self, tone: Tone, text: SafeText) {
         let until = self.state.now + MESSAGE_TIME;
         self.state.message = Some(Message { text, tone, until });
     }

@@ -31,6 +31,10 @@ impl Driver {
             SoundEvent::PeerStats(peer, stats) => {
                 self.voices.insert(peer, stats);
             }
+            SoundEvent::Choices(devices) => {
+                let (mic, speaker) = (self.options.mic.clone(), self.options.speaker.clone());
+                self.tell(&Happening::Choices(&devices, &mic, &speaker), now);
+            }
             event => self.tell(&Happening::Sound(&event), now),
         }
     }

@@ -13,7 +13,7 @@ pub use self::headless::HeadlessFront;
 pub use self::terminal::TerminalFront;
 use super::decode::Show;
 use super::slot::Slot;
-use super::sound::{SoundEvent, VoiceStats};
+use super::sound::{Devices, MicSource, SoundEvent, SpeakerSink, VoiceStats};
 use crate::call::Event;
 use crate::call::figures::Figures;
 use crate::media::frame::I420;
@@ -41,6 +41,14 @@ pub enum Want {
     SourceSize(Size),
     /// Send an Opus packet.
     Say(Arc<[u8]>),
+    /// Look up microphones and speakers.
+    ListDevices,
+    /// Take another microphone.
+    Microphone(MicSource),
+    /// Take another speaker.
+    Speaker(SpeakerSink),
+    /// Multiply a person's voice by so much.
+    Volume(PeerId, f32),
     /// End the call, for this reason.
     Leave(&'static str),
 }
@@ -66,6 +74,8 @@ pub enum Happening<'a> {
         /// Why not.
         why: &'a str,
     },
+    /// The devices to choose from, and the chosen ones.
+    Choices(&'a Devices, &'a MicSource, &'a SpeakerSink),
     /// There is a camera (or a stand-in), or none.
     Camera(bool),
     /// The microphone or the camera was switched.

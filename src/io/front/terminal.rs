@@ -10,13 +10,17 @@ use crate::io::clock;
 use crate::io::decode::{Show, to_slot};
 use crate::io::screen::{Screen, Told};
 use crate::io::slot::Slot;
-use crate::io::sound::SoundEvent;
+use crate::io::sound::{self, MicSource, SoundEvent, SpeakerSink};
 use crate::io::terminal::{Input, Keys, Terminal};
 use crate::media::frame::I420;
 use crate::signal::message::PeerId;
 use crate::text::SafeText;
-use crate::ui::state::{Path, PathKind, Signaling, Stats, Tone};
+use crate::ui::sound::MUTE;
+use crate::ui::state::{Devices, Path, PathKind, Signaling, Stats, Tone};
 use crate::ui::{Action, Command, Ui};
+
+/// The system's choice among devices, as `--mic` and `--speaker` name it.
+const AUTO: &str = "auto";
 
 /// The front of a person.
 pub struct TerminalFront {
@@ -106,6 +110,10 @@ impl TerminalFront {
             Command::Mic(on) => Want::Mic(on),
             Command::Camera(on) => Want::Camera(on),
             Command::Viewport(peer, size) => Want::Viewport(peer, size),
+            Command::ListDevices => Want::ListDevices,
+            Command::Microphone(name) => Want::Microphone(microphone(name)),
+            Command::Speaker(name) => Want::Speaker(speaker(name)),
+            Command::Volume(peer, db) => Want::Volume(peer, factor(db)),
             Command::Leave => Want::Leave("leave"),
         };
         commands.into_iter().map(want).collect()
@@ -137,6 +145,9 @@ impl TerminalFront {
             Happening::Signaling { up: true, .. } => vec![Action::Signaling(Signaling::Joined)],
             Happening::Signaling { up: false, why } => {
                 vec![Action::Signaling(Signaling::Lost), tell(Tone::Warning, why)]
+            }
+            Happening::Choices(devices, mic, speaker) => {
+                vec![Action::Choices(choices(devices, mic, speaker))]
             }
             Happening::Camera(has_camera) => {
                 self.has_camera = *has_camera;
@@ -207,6 +218,44 @@ impl TerminalFront {
             has_mic: self.has_mic,
             has_camera: self.has_camera,
         }
+    }
+}
+
+/// The microphone of a name of the list, which is nothing but a name.
+fn microphone(name: String) -> MicSource {
+    match name.as_str() {
+        AUTO => MicSource::Auto,
+        _ => MicSource::Device(name),
+    }
+}
+
+fn speaker(name: String) -> SpeakerSink {
+    match name.as_str() {
+        AUTO => SpeakerSink::Auto,
+        _ => SpeakerSink::Device(name),
+    }
+}
+
+/// What a volume in dB multiplies by.
+fn factor(db: i8) -> f32 {
+    if db <= MUTE {
+        return 0.0;
+    }
+    10.0_f32.powf(f32::from(db) / 20.0)
+}
+
+fn choices(devices: &sound::Devices, mic: &MicSource, speaker: &SpeakerSink) -> Devices {
+    let safe = |name: &str| SafeText::new(name, 200);
+    let list = |names: &[String]| {
+        let all = std::iter::once(AUTO).chain(names.iter().map(String::as_str));
+        all.map(safe).collect()
+    };
+    Devices {
+        microphones: list(&devices.microphones),
+        speakers: list(&devices.speakers),
+        microphone: Some(safe(&mic.to_string())),
+        speaker: Some(safe(&speaker.to_string())),
+        cursor: 0,
     }
 }
 

@@ -96,6 +96,8 @@ pub enum SoundCommand {
     Speaker(SpeakerSink),
     /// Sets by what factor somebody's voice is multiplied (1 at first); remembered while they are away.
     Volume(PeerId, f32),
+    /// Looks the devices up, which takes a while; [`SoundEvent::Choices`] follows.
+    List,
     /// Plays a chime.
     Ring(Chime),
     /// How voice is to be sent: the rate, and the share of packets that get lost, 0 to 1.
@@ -140,6 +142,8 @@ pub enum SoundEvent {
         /// Something to hear from.
         has_speaker: bool,
     },
+    /// The devices that were asked for.
+    Choices(Devices),
     /// One clear line for the user.
     Notice(String),
 }

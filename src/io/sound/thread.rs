@@ -254,8 +254,21 @@ impl AudioThread {
             SoundCommand::Microphone(source) => self.change_microphone(source),
             SoundCommand::Speaker(sink) => self.change_speaker(sink),
             SoundCommand::Volume(peer, factor) => self.hear.set_volume(peer, factor),
+            SoundCommand::List => self.list(),
             SoundCommand::Ring(chime) => self.hear.ring(chime),
             SoundCommand::Tune { bitrate, loss } => self.speak.tune(bitrate, loss),
+        }
+    }
+
+    /// Looks the devices up on a thread of its own: the system may take its time.
+    fn list(&self) {
+        let events = self.out.events.clone();
+        let looked = std::thread::Builder::new().name("devices".into()).spawn(move || {
+            // Fails only when nobody listens any more.
+            let _ = events.blocking_send(SoundEvent::Choices(devices::list()));
+        });
+        if let Err(error) = looked {
+            tracing::warn!("devices cannot be looked up: {error}");
         }
     }
 

@@ -33,6 +33,9 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
             },
         ),
         ("Space", "talk while muted, and stop"),
+        ("+ -", "volume of the person in front"),
+        ("] [", "volume of all"),
+        ("d", "microphone and speaker"),
         (
             "x",
             if state.mirror {

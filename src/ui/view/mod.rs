@@ -5,6 +5,7 @@
 //! default ground stands on them, dimmed where it stands; so does a space with a colour.
 
 mod big;
+mod devices;
 mod figures;
 mod help;
 mod initials;
@@ -57,6 +58,7 @@ pub fn render(frame: &mut Frame, state: &State, area: Rect) {
         match sheet {
             Sheet::Help => help::render(buffer, state, layout.stage),
             Sheet::Figures => figures::render(buffer, state, layout.stage),
+            Sheet::Devices => devices::render(buffer, &state.devices, layout.stage),
         }
     }
     status::render(buffer, state, layout.stage, layout.status);

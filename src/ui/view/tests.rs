@@ -192,7 +192,12 @@ fn every_size_is_drawn_without_a_panic() {
                 for (index, person) in state.people.iter_mut().enumerate() {
                     person.picture = person.picture.filter(|_| index % 2 == 0);
                 }
-                for sheet in [None, Some(Sheet::Help), Some(Sheet::Figures)] {
+                for sheet in [
+                    None,
+                    Some(Sheet::Help),
+                    Some(Sheet::Figures),
+                    Some(Sheet::Devices),
+                ] {
                     state.sheet = sheet;
                     draw(&state);
                 }
