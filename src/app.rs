@@ -17,7 +17,7 @@ use crate::io::error::CallError;
 use crate::io::headless::Events;
 use crate::io::serve::{ServeConfig, Server, urls};
 use crate::io::signals::Signals;
-use crate::io::{clock, demo};
+use crate::io::{clock, demo, play};
 
 /// What ends the program otherwise than as asked: an exit status and a line.
 struct Failure(u8, String);
@@ -51,6 +51,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
             let log = open_log(&args.media)?;
             let options = args.media.resolve(&config).map_err(usage)?;
             block_on(async { demo::run(options, log).await.map_err(Failure::from) })
+        }
+        Some(Command::Play(args)) => {
+            let options = args.resolve(&config).map_err(usage)?;
+            let play = play::run(options);
+            block_on(async { play.await.map_err(|error| Failure(1, error.to_string())) })
         }
         None => {
             let log = open_log(&cli.call.media)?;

@@ -10,6 +10,7 @@ use url::Url;
 use crate::config::Config;
 use crate::io::drive::{CallOptions, Interface};
 use crate::io::headless::ScreenSink;
+use crate::io::play::PlayOptions;
 use crate::io::screen::ScreenConfig;
 use crate::io::socket::Invite;
 use crate::io::sound::{MicSource, SpeakerSink};
@@ -18,7 +19,7 @@ use crate::media::video::VideoCodec;
 use crate::picture::{ColorDepth, RenderMode};
 use crate::signal::code::Code;
 use crate::text::SafeText;
-use crate::units::Bitrate;
+use crate::units::{Bitrate, Cells};
 
 /// A video call that lives in a terminal.
 ///
@@ -42,6 +43,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// A call on this machine with the built-in peer, through a real server, ICE, DTLS and SRTP
     Demo(DemoArgs),
+    /// Show a clip or a picture through the same renderer as a call
+    Play(PlayArgs),
 }
 
 /// A call.
@@ -126,6 +129,25 @@ pub struct MediaArgs {
     /// Log more; twice: everything
     #[arg(short, action = ArgAction::Count, requires = "log")]
     pub verbose: u8,
+}
+
+/// A clip.
+#[derive(Debug, Args)]
+pub struct PlayArgs {
+    /// A clip (Y4M), a picture, or -: a clip on standard input
+    pub file: PathBuf,
+    /// Columns and rows [default: the terminal's, or 80x24 where standard output is none]
+    #[arg(long, value_name = "COLSxROWS", value_parser = cells)]
+    pub size: Option<Cells>,
+    /// How it is shown.
+    #[command(flatten)]
+    pub show: ShowArgs,
+    /// Again and again
+    #[arg(long = "loop")]
+    pub repeat: bool,
+    /// As fast as it goes
+    #[arg(long)]
+    pub unpaced: bool,
 }
 
 /// How pictures are shown.
@@ -297,6 +319,22 @@ pub enum Switch {
     Off,
 }
 
+impl PlayArgs {
+    /// Options and configuration file brought together.
+    ///
+    /// # Errors
+    /// A sentence that names the option and the remedy.
+    pub fn resolve(self, config: &Config) -> Result<PlayOptions, String> {
+        Ok(PlayOptions {
+            screen: self.show.resolve(config)?,
+            file: self.file,
+            size: self.size,
+            repeat: self.repeat,
+            unpaced: self.unpaced,
+        })
+    }
+}
+
 impl ShowArgs {
     /// Options and configuration file brought together.
     ///
@@ -377,6 +415,15 @@ fn output_rate(text: &str) -> Result<Option<u64>, String> {
             )),
         },
     }
+}
+
+/// A size such as 80x24.
+fn cells(text: &str) -> Result<Cells, String> {
+    let side = |text: &str| text.parse().ok().filter(|side| (1..=1000).contains(side));
+    let sides = text.split_once('x');
+    sides
+        .and_then(|(cols, rows)| Some(Cells::new(side(cols)?, side(rows)?)))
+        .ok_or_else(|| "columns and rows, 1 to 1000 each, such as 80x24".to_owned())
 }
 
 fn login_name() -> String {

@@ -14,6 +14,8 @@ pub mod lan;
 pub mod meet;
 pub mod page;
 #[cfg(unix)]
+pub mod play;
+#[cfg(unix)]
 pub mod screen;
 pub mod serve;
 #[cfg(unix)]

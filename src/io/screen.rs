@@ -132,7 +132,7 @@ struct Shared {
     redraw: AtomicBool,
     ended: AtomicBool,
     frames: AtomicU64,
-    pictures: AtomicU64,
+    pictures: watch::Sender<u64>,
     bytes: AtomicU64,
 }
 
@@ -184,7 +184,7 @@ pub fn start_on(config: ScreenConfig, sink: Sink) -> Result<Screen, TerminalErro
         redraw: AtomicBool::new(false),
         ended: AtomicBool::new(false),
         frames: AtomicU64::new(0),
-        pictures: AtomicU64::new(0),
+        pictures: watch::Sender::new(0),
         bytes: AtomicU64::new(0),
     });
     tx.send(shared.clone())
@@ -240,12 +240,17 @@ impl Screen {
         self.replies.clone()
     }
 
+    /// Counts the pictures of others that were taken for frames.
+    pub fn pictures(&self) -> watch::Receiver<u64> {
+        self.shared.pictures.subscribe()
+    }
+
     /// What was shown so far.
     pub fn shown(&self) -> Shown {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Shown {
             frames: of(&self.shared.frames),
-            pictures: of(&self.shared.pictures),
+            pictures: *self.shared.pictures.borrow(),
             bytes: of(&self.shared.bytes),
         }
     }
@@ -465,7 +470,7 @@ impl<'a> ScreenThread<'a> {
             self.out.extend_from_slice(ARRIVED);
         }
         let taken = std::mem::take(&mut self.taken);
-        self.shared.pictures.fetch_add(taken, Ordering::Relaxed);
+        self.shared.pictures.send_modify(|pictures| *pictures += taken);
         if self.write()? {
             self.pace.wrote(length, now, super::clock::now());
             self.shared.frames.fetch_add(1, Ordering::Relaxed);

@@ -48,6 +48,14 @@ pub struct Tile {
 /// ```
 pub fn layout(state: &State) -> Layout {
     let Cells { cols, rows } = state.terminal;
+    if state.is_bare {
+        let stage = Rect::new(0, 0, cols, rows);
+        return Layout {
+            stage,
+            tiles: grid(stage, state.people.len()),
+            ..Layout::default()
+        };
+    }
     let status = Rect::new(0, rows.saturating_sub(1), cols, rows.min(1));
     if is_too_small(state.terminal) {
         return Layout {

@@ -13,6 +13,8 @@ pub struct State {
     pub now: Instant,
     /// The terminal's size.
     pub terminal: Cells,
+    /// Nothing is drawn but the pictures.
+    pub is_bare: bool,
     /// The square pixels that are seen on a cell.
     pub cell: Size,
     /// The room.
@@ -45,6 +47,7 @@ impl State {
         Self {
             now,
             terminal,
+            is_bare: false,
             cell: Size::new(1, 2),
             room: room.to_owned(),
             signaling: Signaling::Connecting,

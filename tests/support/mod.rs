@@ -9,4 +9,5 @@
 pub mod files;
 pub mod program;
 pub mod socket;
+pub mod ssh;
 pub mod terminal;

@@ -61,6 +61,8 @@ impl Questions {
 pub struct Terminal {
     master: Option<Box<dyn MasterPty + Send>>,
     keys: Option<Arc<Mutex<Box<dyn Write + Send>>>>,
+    /// Held while nothing is read.
+    paused: Arc<Mutex<()>>,
     child: Box<dyn Child + Send + Sync>,
     output: Receiver<(Instant, Vec<u8>)>,
     unread: Vec<u8>,
@@ -110,7 +112,8 @@ impl Terminal {
         Self::spawn(size, command, &[])
     }
 
-    fn spawn(size: Cells, mut command: CommandBuilder, env: &[(&str, &str)]) -> Self {
+    /// Starts a command likewise.
+    pub fn spawn(size: Cells, mut command: CommandBuilder, env: &[(&str, &str)]) -> Self {
         let pair = native_pty_system()
             .openpty(pty_size(size))
             .expect("there are pseudo-terminals");
@@ -141,10 +144,13 @@ impl Terminal {
         let keys = Arc::new(Mutex::new(keys));
         let (chunk, output) = channel();
         let answers = Arc::downgrade(&keys);
+        let paused = Arc::new(Mutex::new(()));
+        let gate = Arc::clone(&paused);
         thread::spawn(move || {
             let mut buffer = vec![0; 1 << 16];
             let mut questions = Questions::default();
             while let Ok(length @ 1..) = reader.read(&mut buffer) {
+                drop(gate.lock().expect("nobody panics with it"));
                 if let Some(keys) = answers.upgrade() {
                     let answer = questions.answer(&buffer[..length]);
                     let mut keys = keys.lock().expect("nobody panics with it");
@@ -158,6 +164,7 @@ impl Terminal {
         Self {
             master: Some(pair.master),
             keys: Some(keys),
+            paused,
             child,
             output,
             unread: Vec::new(),
@@ -182,6 +189,15 @@ impl Terminal {
         to.write_all(keys.as_bytes())
             .and_then(|()| to.flush())
             .expect("the terminal takes keys");
+    }
+
+    /// Reads nothing of what is written to it for so long.
+    pub fn pause(&mut self, time: Duration) {
+        let _paused = self.paused.lock().expect("nobody panics with it");
+        let until = clock::now() + time;
+        while clock::now() < until {
+            thread::park_timeout(until.saturating_duration_since(clock::now()));
+        }
     }
 
     /// Gives the terminal another size.

@@ -20,6 +20,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+pub(super) use self::threads::load_image;
 use crate::io::clock;
 use crate::io::slot::Slot;
 use crate::media::frame::I420;

@@ -200,7 +200,7 @@ impl watch::Capture for camera::Device {
 }
 
 /// Reads an image of any usual format, upright, at most [`STILL_SIZE`].
-pub(super) fn load_image(path: &Path) -> Result<I420, SourceError> {
+pub(in crate::io) fn load_image(path: &Path) -> Result<I420, SourceError> {
     let error = |e| SourceError::Image(path.to_owned(), e);
     let mut limits = Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(16_384), Some(16_384));

@@ -29,7 +29,7 @@ use super::state::{Sheet, State};
 pub fn render(frame: &mut Frame, state: &State, area: Rect) {
     let area = area.intersection(frame.area());
     // A state made before the last resize may be larger than what there is now.
-    if state.terminal.cols > area.width || state.terminal.rows > area.height {
+    if state.is_bare || state.terminal.cols > area.width || state.terminal.rows > area.height {
         return;
     }
     let buffer = frame.buffer_mut();
