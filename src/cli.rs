@@ -168,7 +168,7 @@ pub struct ShowArgs {
 /// The meeting point.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Where to listen; port 0 picks one
+    /// Where to listen, such as 0.0.0.0:7880 or [::]:7880; port 0 picks one
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:7880")]
     pub listen: SocketAddr,
     /// Pages of this origin may connect as well (repeatable)
@@ -177,7 +177,7 @@ pub struct ServeArgs {
     /// Rooms at the same time
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_rooms: u32,
-    /// People in one room
+    /// People in one room, 2 to 64
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=64))]
     pub max_peers: u32,
     /// Events as JSON lines on standard output
@@ -236,6 +236,7 @@ impl CallArgs {
             }
             (None, None) => None,
         };
+        options.by_code = self.invite.is_some() && Code::of_room(&room).is_some();
         options.room = room;
         Ok(options)
     }
@@ -281,6 +282,7 @@ impl MediaArgs {
         let max_bitrate = self.max_bitrate.or(config.max_bitrate).map(Bitrate::kbps);
         Ok(CallOptions {
             room: String::new(),
+            by_code: false,
             server: None,
             name: SafeText::name(&name),
             camera: camera

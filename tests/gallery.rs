@@ -126,7 +126,7 @@ fn a_wide_terminal_shows_it() {
 
 #[test]
 fn a_small_terminal_says_so() {
-    let scene = scene("too-small", 1, 0, |_| vec![], &["too small, 40x12 needed"]);
+    let scene = scene("too-small", 1, 0, |_| vec![], &["needs 40x12"]);
     look(&scene, Cells::new(30, 8), Truecolor, "");
 }
 

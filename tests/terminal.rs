@@ -100,9 +100,7 @@ fn another_size_is_followed() {
         });
     }
     terminal.resize(Cells::new(30, 8));
-    terminal.until("that it is too small", |s| {
-        s.contents().contains("too small, 40x12 needed")
-    });
+    terminal.until("that it is too small", |s| s.contents().contains("needs 40x12"));
     terminal.type_keys("q");
     terminal.restored();
 }

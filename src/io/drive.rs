@@ -42,6 +42,8 @@ const PARTING: Duration = Duration::from_millis(500);
 pub struct CallOptions {
     /// The room.
     pub room: String,
+    /// It was named by another's code, so that somebody should be there.
+    pub by_code: bool,
     /// The meeting point; `None`: found or opened.
     pub server: Option<Url>,
     /// The own name.

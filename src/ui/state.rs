@@ -19,6 +19,8 @@ pub struct State {
     pub cell: Size,
     /// The room.
     pub room: String,
+    /// It was named by another's code, so that somebody should be there.
+    pub by_code: bool,
     /// Where this person stands with the meeting point.
     pub signaling: Signaling,
     /// This person.
@@ -50,6 +52,7 @@ impl State {
             is_bare: false,
             cell: Size::new(1, 2),
             room: room.to_owned(),
+            by_code: false,
             signaling: Signaling::Connecting,
             me,
             people: Vec::new(),

@@ -157,7 +157,8 @@ fn open_front(
                 camera_on: options.camera_on,
                 ..Me::default()
             };
-            let state = State::new(&options.room, me, terminal.size(), clock::now());
+            let mut state = State::new(&options.room, me, terminal.size(), clock::now());
+            state.by_code = options.by_code;
             Ok(Front::Terminal(Box::new(TerminalFront::new(
                 Ui::new(state),
                 screen,

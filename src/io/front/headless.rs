@@ -118,6 +118,7 @@ impl HeadlessFront {
                 self.emit("serving", json!({ "url": url, "page": invite.link }));
             }
             Happening::Signaling { up: false, why } => {
+                self.announced = false;
                 self.emit("error", json!({ "code": "signaling-lost", "message": why }));
             }
             Happening::Error(code, message) => {
@@ -198,6 +199,12 @@ impl HeadlessFront {
                 }),
             ),
             Event::Path { peer, state, why } => {
+                if let (PathState::Restarting, Some(met)) = (state, self.peers.get_mut(peer)) {
+                    *met = Met {
+                        since: now,
+                        seen: false,
+                    };
+                }
                 let state = match state {
                     PathState::Unstable { .. } => "unstable",
                     PathState::Restored => "restored",
@@ -216,7 +223,8 @@ impl HeadlessFront {
         vec![]
     }
 
-    /// The room is announced once, as soon as both halves of it are known.
+    /// The room is announced as soon as both halves of it are known, and again when the lost meeting
+    /// point is back.
     fn announce(&mut self) {
         if let (Some(id), Some(link), false) = (&self.id, &self.link, self.announced) {
             self.announced = true;

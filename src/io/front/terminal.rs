@@ -144,7 +144,13 @@ impl TerminalFront {
             Happening::Invite(invite) => vec![Action::Invite((*invite).clone())],
             Happening::Signaling { up: true, .. } => vec![Action::Signaling(Signaling::Joined)],
             Happening::Signaling { up: false, why } => {
-                vec![Action::Signaling(Signaling::Lost), tell(Tone::Warning, why)]
+                let lost = Action::Signaling(Signaling::Lost);
+                // With others there the status line says that the call goes on.
+                if self.ui.state().people.is_empty() {
+                    vec![lost, tell(Tone::Warning, why)]
+                } else {
+                    vec![lost]
+                }
             }
             Happening::Choices(devices, mic, speaker) => {
                 vec![Action::Choices(choices(devices, mic, speaker))]

@@ -157,6 +157,7 @@ enum End {
 
 impl Keeper {
     fn run(mut self) {
+        find::silence_libasound();
         let mut wait = FIRST_WAIT;
         while !self.quits() {
             let opened = clock::now();
@@ -201,6 +202,8 @@ impl Keeper {
                     Direction::Capture => "plug one in, or choose another with --mic",
                     Direction::Playback => "plug one in, or choose another with --speaker",
                 };
+                let error = error.to_string();
+                let error = error.trim_end_matches('.');
                 format!("no {}: {}: {error}; {remedy}", self.direction, found.name)
             })?;
         self.on_server = found.on_server;

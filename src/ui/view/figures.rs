@@ -26,6 +26,9 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
         None => status::path_in_words(person).to_owned(),
     };
     let flow = |kbps: f32, fps: f32, size: Size| {
+        if size.area() == 0 {
+            return format!("{kbps:.0} kbit/s  no picture");
+        }
         format!("{kbps:.0} kbit/s  {fps:.0} fps  {}x{}", size.width, size.height)
     };
     let percent = |share: f32| share * 100.0;
@@ -36,7 +39,7 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
         (
             "line",
             match stats.estimate_kbps {
-                Some(kbps) => format!("carries {kbps:.0} kbit/s"),
+                Some(kbps) => format!("out carries {kbps:.0} kbit/s"),
                 None => "not yet measured".to_owned(),
             },
         ),

@@ -18,7 +18,9 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
     let keys = [
         (
             "m",
-            if me.mic_on {
+            if !me.has_mic {
+                "no microphone to mute"
+            } else if me.mic_on {
                 "mute the microphone"
             } else {
                 "unmute the microphone"
@@ -26,7 +28,9 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
         ),
         (
             "v",
-            if me.camera_on {
+            if !me.has_camera {
+                "no camera to switch"
+            } else if me.camera_on {
                 "switch the camera off"
             } else {
                 "switch the camera on"

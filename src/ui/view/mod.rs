@@ -23,7 +23,7 @@ use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 use super::layout::{SMALLEST, is_too_small, layout};
-use super::state::{Sheet, State};
+use super::state::{Path, Sheet, State};
 
 /// Draws `state` over the pictures of [`layout`]; `area` is the terminal.
 pub fn render(frame: &mut Frame, state: &State, area: Rect) {
@@ -46,6 +46,12 @@ pub fn render(frame: &mut Frame, state: &State, area: Rect) {
             tag::render(buffer, person, tile.who == state.front, tile.area);
         }
     }
+    for tile in &layout.tiles {
+        // What stands still is not what is.
+        if matches!(state.people[tile.who].path, Path::Unstable { .. }) {
+            dim(buffer, tile.area);
+        }
+    }
     if let (Some(own), Some(_), false) = (layout.own, state.me.picture, state.people.is_empty()) {
         // The own picture lies over tags and initials.
         clear(buffer, own);
@@ -65,7 +71,7 @@ pub fn render(frame: &mut Frame, state: &State, area: Rect) {
 }
 
 fn too_small(buffer: &mut Buffer, area: Rect) {
-    let text = format!("too small, {}x{} needed", SMALLEST.cols, SMALLEST.rows);
+    let text = format!("needs {}x{}", SMALLEST.cols, SMALLEST.rows);
     if area.is_empty() {
         return;
     }

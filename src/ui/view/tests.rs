@@ -210,7 +210,7 @@ fn every_size_is_drawn_without_a_panic() {
 fn a_small_terminal_is_told_so_in_one_line() {
     let state = state(1, Cells::new(39, 12));
     let shown = lines(&state);
-    assert_eq!(shown[6], "too small, 40x12 needed");
+    assert_eq!(shown[6], "needs 40x12");
     assert!(
         shown
             .iter()

@@ -7,7 +7,8 @@
 //!   http://192.168.1.23:7880/standup
 //! ```
 //!
-//! A room with a code begins with that: `Your code is 7-crossover-clockwork.`
+//! A room with a code begins with that: `Your code is 7-crossover-clockwork.` Whoever came by a code
+//! should find somebody: `Nobody is at 7-crossover-clockwork yet.`
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -27,7 +28,7 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
     let width = usize::from(stage.width);
     let (headline, headline_style) = match state.signaling {
         Signaling::Connecting => (format!("Joining {}…", state.room), theme::STRONG),
-        Signaling::Joined => (alone(&state.room), theme::STRONG),
+        Signaling::Joined => (alone(state), theme::STRONG),
         Signaling::Lost => (
             "The meeting point is lost; trying again…".to_owned(),
             theme::WARNING,
@@ -75,10 +76,11 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
     }
 }
 
-fn alone(room: &str) -> String {
-    match Code::of_room(room) {
+fn alone(state: &State) -> String {
+    match Code::of_room(&state.room) {
+        Some(code) if state.by_code => format!("Nobody is at {code} yet."),
         Some(code) => format!("Your code is {code}."),
-        None => format!("You are alone in {room}."),
+        None => format!("You are alone in {}.", state.room),
     }
 }
 
@@ -126,11 +128,18 @@ fn middle(width: usize, used: usize) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::state::testing;
+    use crate::units::Cells;
 
     #[test]
     fn a_code_is_what_is_read_first_and_fits_the_smallest_screen() {
-        assert_eq!(alone("standup"), "You are alone in standup.");
-        let code = alone("99-crossover-clockwork");
+        let mut state = testing::state(0, Cells::new(80, 24));
+        assert_eq!(alone(&state), "You are alone in standup.");
+        state.room = "99-crossover-clockwork".to_owned();
+        state.by_code = true;
+        assert_eq!(alone(&state), "Nobody is at 99-crossover-clockwork yet.");
+        state.by_code = false;
+        let code = alone(&state);
         assert_eq!(code, "Your code is 99-crossover-clockwork.");
         assert!(code.width() <= 40);
     }

@@ -32,8 +32,18 @@ impl Found {
     }
 }
 
+/// Keeps libasound from printing on this thread: with no card it writes eight lines to standard error
+/// for each device it is asked for, and what matters of them is in the error that it returns.
+pub(super) fn silence_libasound() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = alsa::Output::local_error_handler() {
+        tracing::debug!("libasound goes on printing: {error}");
+    }
+}
+
 /// The devices that can be chosen by name.
 pub fn list() -> Devices {
+    silence_libasound();
     let host = server().unwrap_or_else(|_| cpal::default_host());
     let names = |direction| {
         let candidates = candidates(&host, direction);
