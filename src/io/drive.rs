@@ -140,6 +140,8 @@ struct Driver {
     camera_on: bool,
     ends: Option<Instant>,
     second: Option<Instant>,
+    /// The last step took packets: now it is everything else's turn.
+    received: bool,
     connected_once: bool,
     no_path: Option<String>,
     reason: Option<&'static str>,
@@ -169,11 +171,13 @@ impl Driver {
                 return Ok(());
             }
             let step = self.wait(quit.as_mut()).await;
+            self.received = matches!(step, Step::Packets);
             self.take(step, clock::now())?;
         }
     }
 
-    /// Waits for one thing. What is most urgent comes first.
+    /// Waits for one thing. What is most urgent comes first, but packets not twice in a row: a flood
+    /// of them must not starve timers and keys.
     async fn wait(&mut self, quit: impl Future<Output = ()>) -> Step {
         let deadline = [self.call.poll_timeout(), self.ends, self.second]
             .into_iter()
@@ -195,7 +199,7 @@ impl Driver {
         tokio::select! {
             biased;
             asked = asked => Step::Asked(asked),
-            () = self.udp.readable() => Step::Packets,
+            () = after_others(self.received, self.udp.readable()) => Step::Packets,
             Some(video) = self.encoded.recv() => Step::Video(video),
             Some(event) = self.sounds.recv() => Step::Sound(event),
             () = timeout => Step::Timeout,
@@ -404,11 +408,44 @@ impl Driver {
     }
 }
 
+/// Waits for `future` and, where `yields`, lets everything else that is ready go before it once.
+async fn after_others<T>(yields: bool, future: impl Future<Output = T>) -> T {
+    if yields {
+        tokio::task::yield_now().await;
+    }
+    future.await
+}
+
 fn join(options: &CallOptions, server: &Url, key: &str) -> JoinRequest {
     JoinRequest {
         server: server.clone(),
         room: options.room.clone(),
         name: options.name.clone(),
         key: key.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn packets_come_first_but_not_twice_in_a_row() {
+        let mut taken = Vec::new();
+        let mut received = false;
+        for _ in 0..4 {
+            let step = tokio::select! {
+                biased;
+                () = after_others(received, ready(())) => "packets",
+                () = ready(()) => "a timer",
+            };
+            received = step == "packets";
+            taken.push(step);
+        }
+        assert_eq!(taken, ["packets", "a timer", "packets", "a timer"]);
+        // With nothing else to do, packets are taken as they come.
+        after_others(true, ready(())).await;
     }
 }

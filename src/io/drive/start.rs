@@ -122,6 +122,7 @@ impl Driver {
             camera_on,
             ends: options.duration.map(|duration| epoch + duration),
             second: is_headless.then(|| now + Duration::from_secs(1)),
+            received: false,
             connected_once: false,
             no_path: None,
             reason: None,
