@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::files;
 use support::program::{Ended, Program, Server, person, source};
-use support::socket::{Said, Socket, fake_server};
+use support::socket::{Said, Socket, fake_server, fake_server_at};
 use tempfile::TempDir;
 
 const CLIP: Size = Size::new(320, 240);
@@ -164,6 +164,37 @@ fn the_call_outlives_the_server_and_both_come_back_to_it() {
     assert_eq!(again, 1, "the call was not set up anew");
     ann.event_where("peer-left", |e| e["peer"] == bob_id);
     assert_eq!(ann.leave().code, Some(0));
+}
+
+#[test]
+fn a_call_goes_on_although_the_server_comes_back_as_another_version() {
+    let server = Server::start();
+    let mut ann = start(&server, "ann", &["--camera", "test"]);
+    ann.event("joined");
+    let mut bob = start(&server, "bob", &[]);
+    let bob_id = bob.event("joined")["id"].clone();
+    bob.event("first-frame");
+    ann.event("connected");
+
+    let address = server.address();
+    server.kill();
+    let refusal = json!({"type": "error", "code": "version", "message": "this server speaks version 2"});
+    // Whoever of the two comes first is refused.
+    let (_, fake) = fake_server_at(&address, vec![refusal.to_string()]);
+    let refused = |e: &Value| e["message"].as_str().is_some_and(|m| m.contains("version"));
+    fake.join().expect("the server does not panic");
+    let is_told = |p: &mut Program| p.events().iter().any(|e| e["event"] == "error" && refused(e));
+    for _ in 0..2 {
+        ann.event_where("stats", |s| s["peer"] == bob_id);
+        let stats = bob.event_where("stats", |s| s["peer"].is_string());
+        assert!(
+            stats["fps_in"].as_f64() > Some(0.0),
+            "the picture stands: {stats}"
+        );
+    }
+    assert!(is_told(&mut ann) || is_told(&mut bob), "nobody is told");
+    assert_eq!(bob.leave().code, Some(0));
+    ann.kill();
 }
 
 #[test]

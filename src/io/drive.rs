@@ -23,7 +23,7 @@ use super::headless::ScreenSink;
 use super::meet::Meeting;
 use super::screen::ScreenConfig;
 use super::signals::{Asked, Signals};
-use super::socket::{JoinRequest, Socket, SocketEvent};
+use super::socket::{JoinRequest, Socket, SocketError, SocketEvent};
 use super::sound::{MicSource, Sound, SoundCommand, SoundEvent, SpeakerSink, VoiceStats};
 use super::source::{CameraSource, Source, SourceEvent};
 use super::udp::Udp;
@@ -142,6 +142,8 @@ struct Driver {
     second: Option<Instant>,
     /// The last step took packets: now it is everything else's turn.
     received: bool,
+    /// The meeting point is lost for good; the call goes on with those who are connected.
+    refused: Option<SocketError>,
     connected_once: bool,
     no_path: Option<String>,
     reason: Option<&'static str>,
@@ -169,6 +171,9 @@ impl Driver {
             self.flush(clock::now());
             if self.reason.is_some() {
                 return Ok(());
+            }
+            if let Some(error) = self.refused.take_if(|_| !self.call.is_connected()) {
+                return Err(error.into());
             }
             let step = self.wait(quit.as_mut()).await;
             self.received = matches!(step, Step::Packets);

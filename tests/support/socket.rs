@@ -80,7 +80,12 @@ impl Socket {
 
 /// A server that takes one client, reads its join, says these lines, and stays until the client goes.
 pub fn fake_server(lines: Vec<String>) -> (String, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    fake_server_at("127.0.0.1:0", lines)
+}
+
+/// The same, at this address.
+pub fn fake_server_at(address: &str, lines: Vec<String>) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind(address).expect("a free port");
     let url = format!("ws://{}", listener.local_addr().expect("bound"));
     let serve = thread::spawn(move || {
         let (stream, _) = listener.accept().expect("the client comes");

@@ -84,6 +84,7 @@ impl Driver {
                     SocketError::Unreachable { .. } if self.meeting.handle_lost(self.call.rank(), true) => {}
                     // Two rooms became one, in which there is no place left: the call goes on.
                     SocketError::Refused { code, .. } if self.has_moved && code == ErrorCode::RoomFull => {}
+                    error if self.call.is_connected() => self.refused = Some(error),
                     error => return Err(error.into()),
                 }
                 self.tell(&Happening::Signaling { up: false, why: &why }, now);
@@ -95,6 +96,7 @@ impl Driver {
     /// Meets the others at another server; who is known stays known, and calls go on.
     pub(super) fn handle_moved(&mut self, meeting: Meeting, now: Instant) {
         self.has_moved = true;
+        self.refused = None;
         self.meeting = meeting;
         self.socket = socket::connect(join(&self.options, &self.meeting.server, &self.key));
         let invite = self.meeting.invite.clone();

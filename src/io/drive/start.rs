@@ -123,6 +123,7 @@ impl Driver {
             ends: options.duration.map(|duration| epoch + duration),
             second: is_headless.then(|| now + Duration::from_secs(1)),
             received: false,
+            refused: None,
             connected_once: false,
             no_path: None,
             reason: None,
