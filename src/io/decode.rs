@@ -1,6 +1,7 @@
 //! A decode thread for each person: encoded pictures in by a short queue, raw ones out by a slot.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -27,9 +28,10 @@ pub enum DecodeEvent {
 /// Where decoded pictures go.
 pub type Show = Box<dyn FnMut(&Picture) + Send>;
 
-/// A running decode thread; it ends when this is dropped.
+/// A running decode thread; it ends by itself, after the picture it is at, when this is dropped.
 pub struct Decoding {
-    frames: Option<SyncSender<VideoFrame>>,
+    frames: SyncSender<VideoFrame>,
+    quit: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     /// After an overflow nothing is of use until the next key frame.
     skipping: bool,
@@ -39,7 +41,9 @@ impl Decoding {
     /// Starts a thread for the pictures of `peer`.
     pub fn start(peer: PeerId, show: Show, events: mpsc::Sender<DecodeEvent>) -> Self {
         let (frames, queue) = sync_channel(QUEUE);
+        let quit = Arc::new(AtomicBool::new(false));
         let worker = Worker {
+            quit: Arc::clone(&quit),
             peer,
             show,
             events,
@@ -52,7 +56,8 @@ impl Decoding {
             .spawn(move || worker.run(&queue))
             .expect("the system starts a thread");
         Self {
-            frames: Some(frames),
+            frames,
+            quit,
             thread: Some(thread),
             skipping: false,
         }
@@ -61,10 +66,10 @@ impl Decoding {
     /// Hands over a picture. Returns false where it was dropped and a key frame is needed.
     pub fn decode(&mut self, frame: VideoFrame) -> bool {
         self.skipping &= !frame.keyframe;
-        let Some(frames) = self.frames.as_ref().filter(|_| !self.skipping) else {
+        if self.skipping {
             return true;
-        };
-        match frames.try_send(frame) {
+        }
+        match self.frames.try_send(frame) {
             Ok(()) => true,
             Err(TrySendError::Full(_)) => {
                 self.skipping = true;
@@ -73,18 +78,25 @@ impl Decoding {
             Err(TrySendError::Disconnected(_)) => true,
         }
     }
-}
 
-impl Drop for Decoding {
-    fn drop(&mut self) {
-        self.frames = None;
-        if let Some(thread) = self.thread.take() {
+    /// Ends the thread and waits until it holds nothing any more: as long as one picture takes.
+    pub fn finish(mut self) {
+        let thread = self.thread.take();
+        drop(self);
+        if let Some(thread) = thread {
             let _ = thread.join();
         }
     }
 }
 
+impl Drop for Decoding {
+    fn drop(&mut self) {
+        self.quit.store(true, Ordering::Release);
+    }
+}
+
 struct Worker {
+    quit: Arc<AtomicBool>,
     peer: PeerId,
     show: Show,
     events: mpsc::Sender<DecodeEvent>,
@@ -96,6 +108,9 @@ struct Worker {
 impl Worker {
     fn run(mut self, queue: &Receiver<VideoFrame>) {
         while let Ok(frame) = queue.recv() {
+            if self.quit.load(Ordering::Acquire) {
+                return;
+            }
             match self.decode(&frame) {
                 Some(picture) => {
                     (self.show)(&picture);
@@ -143,4 +158,61 @@ pub fn to_slot(slot: Arc<crate::io::slot::Slot<I420>>) -> Show {
     Box::new(move |picture| {
         slot.put(Arc::clone(picture));
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::media::video::{Encoder, EncoderConfig};
+    use crate::units::Bitrate;
+
+    fn frame() -> VideoFrame {
+        let (codec, size) = (VideoCodec::Vp8, Size::new(16, 16));
+        let config = EncoderConfig {
+            codec,
+            size,
+            bitrate: Bitrate::kbps(100),
+            fps: 30,
+        };
+        let mut encoder = Encoder::new(config).expect("a usual configuration");
+        let encoded = encoder.encode(&I420::new(size), Duration::ZERO, true);
+        let encoded = encoded.expect("its size").expect("no picture is left out");
+        VideoFrame {
+            codec,
+            data: Arc::from(encoded.data),
+            keyframe: true,
+            time: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_queued_of_one_who_left_keeps_nobody_waiting() {
+        const LIMIT: Duration = Duration::from_secs(20);
+        let (shows, shown) = channel();
+        let (release, released) = channel::<()>();
+        let show = move |_: &Picture| {
+            let _ = shows.send(());
+            let _ = released.recv();
+        };
+        let (events, _told) = mpsc::channel(8);
+        let peer = PeerId::try_from("ann".to_owned()).expect("an identity");
+        let mut decoding = Decoding::start(peer, Box::new(show), events);
+        for _ in 0..4 {
+            assert!(decoding.decode(frame()), "there is room");
+        }
+        shown.recv_timeout(LIMIT).expect("the first picture");
+        let (ends, ended) = channel();
+        std::thread::spawn(move || {
+            drop(decoding);
+            let _ = ends.send(());
+        });
+        ended
+            .recv_timeout(LIMIT)
+            .expect("no wait for the picture at work");
+        drop(release);
+        assert!(shown.recv_timeout(LIMIT).is_err(), "the others are not decoded");
+    }
 }

@@ -404,7 +404,8 @@ impl Driver {
         self.tell(&Happening::Ended(&reason), now);
         let _ = tokio::time::timeout(PARTING, self.socket.leave()).await;
         // The decoders hold ways into what the front finishes.
-        drop((self.decoders, self.sound, self.source));
+        self.decoders.into_values().for_each(Decoding::finish);
+        drop((self.sound, self.source));
         self.front.finish();
         match (result, self.no_path) {
             (Ok(()), Some(why)) if !self.connected_once => Err(CallError::NoPath(why)),
