@@ -467,6 +467,53 @@ fn it_ends_although_nobody_takes_its_events() {
 }
 
 #[test]
+fn what_keeps_a_call_from_beginning_is_told_to_programs_too() {
+    let ended = Program::start(&[
+        "--headless",
+        "--camera",
+        "image:/nope",
+        "--mic",
+        "none",
+        "--speaker",
+        "none",
+    ])
+    .ended();
+    fails_in_one_line(&ended, 1, "/nope");
+    let [error, end] = &ended.events[..] else {
+        panic!("not two events: {:?}", ended.events)
+    };
+    assert_eq!(
+        (&error["event"], &error["code"]),
+        (&json!("error"), &json!("camera"))
+    );
+    assert!(
+        error["message"].as_str().expect("words").contains("/nope"),
+        "{error}"
+    );
+    assert_eq!(
+        (&end["event"], &end["reason"]),
+        (&json!("ended"), &json!("camera"))
+    );
+}
+
+#[test]
+fn without_a_path_the_end_says_so() {
+    // Somebody who is there and never answers.
+    let lines = vec![
+        json!({"type": "welcome", "id": "me", "peers": []}).to_string(),
+        json!({"type": "peer-joined", "id": "eve", "name": "eve"}).to_string(),
+    ];
+    let (url, fake) = fake_server(lines);
+    let mut ann = headless_at(&url);
+    ann.event_where("path", |p| p["state"] == "failed");
+    let ended = ann.leave();
+    fails_in_one_line(&ended, 5, "path");
+    assert_eq!(ended.all("error").last().expect("told")["code"], "no-path");
+    assert_eq!(ended.all("ended")[0]["reason"], "no-path");
+    fake.join().expect("the server does not panic");
+}
+
+#[test]
 fn a_server_that_is_not_there_is_named() {
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("ws://{}", nobody.local_addr().expect("bound"));

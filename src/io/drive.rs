@@ -19,7 +19,7 @@ use super::decode::{DecodeEvent, Decoding};
 use super::encode::Encoding;
 use super::error::CallError;
 use super::front::{Front, Happening, Report, Want};
-use super::headless::ScreenSink;
+use super::headless::{self, ScreenSink};
 use super::meet::Meeting;
 use super::screen::ScreenConfig;
 use super::signals::{Asked, Signals};
@@ -106,7 +106,17 @@ pub async fn run(
     log: Option<PathBuf>,
     quit: impl Future<Output = ()>,
 ) -> Result<(), CallError> {
-    let mut driver = Driver::start(options, place, log).await?;
+    let epoch = clock::now();
+    let is_headless = matches!(options.interface, Interface::Headless { .. });
+    let mut driver = match Driver::start(options, place, log, epoch).await {
+        Ok(driver) => driver,
+        Err(error) => {
+            if is_headless {
+                headless::tell_failure(error.code(), &error.to_string(), epoch);
+            }
+            return Err(error);
+        }
+    };
     let result = driver.turn(quit).await;
     driver.end(result).await
 }
@@ -394,6 +404,10 @@ impl Driver {
         let now = clock::now();
         self.call.leave(now);
         self.flush(now);
+        let result = match (result, self.no_path.take()) {
+            (Ok(()), Some(why)) if !self.connected_once => Err(CallError::NoPath(why)),
+            (result, _) => result,
+        };
         let reason = match &result {
             Ok(()) => self.reason.unwrap_or("leave").to_owned(),
             Err(error) => {
@@ -407,10 +421,7 @@ impl Driver {
         self.decoders.into_values().for_each(Decoding::finish);
         drop((self.sound, self.source));
         self.front.finish();
-        match (result, self.no_path) {
-            (Ok(()), Some(why)) if !self.connected_once => Err(CallError::NoPath(why)),
-            (result, _) => result,
-        }
+        result
     }
 }
 

@@ -124,6 +124,13 @@ impl Drop for Events {
     }
 }
 
+/// Tells of what kept a call from beginning: an `error`, and that it ended.
+pub fn tell_failure(code: &str, message: &str, start: Instant) {
+    let events = Events::start(start);
+    events.emit("error", json!({ "code": code, "message": message }));
+    events.emit("ended", json!({ "reason": code }));
+}
+
 /// Waits for a thread that writes what is queued; one whose reader stalls is left behind.
 fn wait_a_while(thread: Option<JoinHandle<()>>) {
     let Some(thread) = thread else { return };

@@ -43,8 +43,8 @@ impl Driver {
         options: CallOptions,
         place: Place,
         log: Option<PathBuf>,
+        epoch: Instant,
     ) -> Result<Self, CallError> {
-        let epoch = clock::now();
         let (encoded_sender, encoded) = mpsc::channel(ENCODED);
         let (decode_events, decoded) = mpsc::channel(DECODED);
         let (sound_sender, sounds) = mpsc::channel(SOUNDS);
