@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
+use crate::call::rate::{VIDEO_FLOOR, VOICE};
 use crate::config::Config;
 use crate::io::drive::{CallOptions, Interface};
 use crate::io::headless::ScreenSink;
@@ -35,6 +36,10 @@ pub struct Cli {
     #[command(flatten)]
     pub call: CallArgs,
 }
+
+/// Kilobits a second that `--max-bitrate` takes: the voice and the least of a picture, to more than any
+/// line carries.
+const MAX_BITRATE: std::ops::RangeInclusive<u64> = (VOICE.0 + VIDEO_FLOOR.0) / 1000..=10_000_000;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -111,8 +116,8 @@ pub struct MediaArgs {
     /// The video codec [default: auto]
     #[arg(long, value_enum)]
     pub codec: Option<CodecChoice>,
-    /// The most that is sent to one peer, picture and voice, in kbit/s (at least 32)
-    #[arg(long, value_name = "KBIT", value_parser = clap::value_parser!(u64).range(32..))]
+    /// The most that is sent to one peer, picture and voice, in kbit/s (56 to 10000000)
+    #[arg(long, value_name = "KBIT", value_parser = clap::value_parser!(u64).range(MAX_BITRATE))]
     pub max_bitrate: Option<u64>,
     /// No interface: events as JSON lines on standard output, commands on standard input
     #[arg(long)]
@@ -279,7 +284,11 @@ impl MediaArgs {
         if !(1..=60).contains(&fps) {
             return Err(format!("fps is {fps}; it goes from 1 to 60"));
         }
-        let max_bitrate = self.max_bitrate.or(config.max_bitrate).map(Bitrate::kbps);
+        let max_bitrate = self.max_bitrate.or(config.max_bitrate);
+        if let Some(kbit) = max_bitrate.filter(|kbit| !MAX_BITRATE.contains(kbit)) {
+            let (least, most) = MAX_BITRATE.into_inner();
+            return Err(format!("max-bitrate is {kbit}; it goes from {least} to {most}"));
+        }
         Ok(CallOptions {
             room: String::new(),
             by_code: false,
@@ -301,7 +310,7 @@ impl MediaArgs {
             camera_on: !(self.no_video || config.no_video.unwrap_or(false)),
             fps,
             codecs: codec.codecs(),
-            max_bitrate,
+            max_bitrate: max_bitrate.map(Bitrate::kbps),
             interface: if self.headless {
                 Interface::Headless { screen: self.screen }
             } else {
@@ -546,11 +555,30 @@ mod tests {
     }
 
     #[test]
+    fn the_file_s_bit_rate_is_held_to_the_range_as_well() {
+        let of_file = |kbit| {
+            let config = Config {
+                max_bitrate: Some(kbit),
+                ..Config::default()
+            };
+            resolve(&["--room", "a"], &config).map(|options| options.max_bitrate)
+        };
+        assert_eq!(of_file(56), Ok(Some(Bitrate::kbps(56))));
+        for kbit in [0, 55, u64::MAX] {
+            let error = of_file(kbit).expect_err("out of range");
+            assert!(error.contains("from 56 to 10000000"), "{error}");
+        }
+    }
+
+    #[test]
     fn wrong_words_are_refused() {
         for args in [
             &["--room", "a b"][..],
             &["--room", ""],
             &["--fps", "0"],
+            &["--max-bitrate", "55"],
+            &["--max-bitrate", "10000001"],
+            &["--max-bitrate", "18446744073709551615"],
             &["--codec", "h264"],
             &["--screen", "y4m:a"],
             &["--camera", "nonsense:x"],

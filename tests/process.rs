@@ -514,6 +514,14 @@ fn without_a_path_the_end_says_so() {
 }
 
 #[test]
+fn a_duration_longer_than_any_clock_is_no_end() {
+    let server = Server::start();
+    let mut ann = start(&server, "ann", &["--duration", "1e19"]);
+    ann.event("joined");
+    assert_eq!(ann.leave().code, Some(0));
+}
+
+#[test]
 fn a_server_that_is_not_there_is_named() {
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("ws://{}", nobody.local_addr().expect("bound"));

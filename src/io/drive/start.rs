@@ -120,7 +120,8 @@ impl Driver {
             wants,
             mic_on,
             camera_on,
-            ends: options.duration.map(|duration| epoch + duration),
+            // What is too long for the clock never comes.
+            ends: options.duration.and_then(|duration| epoch.checked_add(duration)),
             second: is_headless.then(|| now + Duration::from_secs(1)),
             received: false,
             refused: None,
