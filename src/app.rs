@@ -85,7 +85,7 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     };
     let failure = |error: &dyn std::fmt::Display| Failure(1, error.to_string());
     let server = Server::bind(config).map_err(|error| failure(&error))?;
-    let mut signals = Signals::new().map_err(|error| failure(&error))?;
+    let mut signals = Signals::new(false).map_err(|error| failure(&error))?;
     let bound = server.local_addr();
     let reachable = urls(bound);
     let url = reachable

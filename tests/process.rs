@@ -7,12 +7,13 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
+use facetty::io::clock;
 use facetty::media::stamp;
 use facetty::units::Size;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::files;
-use support::program::{Ended, Program, Server, person, source};
+use support::program::{DEADLINE, Ended, Program, Server, person, source};
 use support::socket::{Said, Socket, fake_server, fake_server_at};
 use tempfile::TempDir;
 
@@ -519,6 +520,30 @@ fn a_duration_longer_than_any_clock_is_no_end() {
     let mut ann = start(&server, "ann", &["--duration", "1e19"]);
     ann.event("joined");
     assert_eq!(ann.leave().code, Some(0));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn without_a_terminal_to_give_back_it_stops_as_every_program_does() {
+    let mut serve = Program::start(&["serve", "--listen", "127.0.0.1:0", "--headless"]);
+    serve.event("serving");
+    let url = serve.events()[0]["url"].as_str().expect("a URL").to_owned();
+    let mut ann = headless_at(&url);
+    ann.event("joined");
+    for program in [ann, serve] {
+        program.signal(rustix::process::Signal::TSTP);
+        let status = format!("/proc/{}/status", program.pid().as_raw_nonzero());
+        let is_stopped = || {
+            let text = std::fs::read_to_string(&status).expect("it runs");
+            text.contains("State:\tT")
+        };
+        let deadline = clock::now() + DEADLINE;
+        while !is_stopped() {
+            assert!(clock::now() < deadline, "SIGTSTP is swallowed");
+            std::thread::yield_now();
+        }
+        program.kill();
+    }
 }
 
 #[test]

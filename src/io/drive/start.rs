@@ -65,7 +65,8 @@ impl Driver {
         let signals = if is_echo {
             None
         } else {
-            Some(Signals::new().map_err(CallError::Signals)?)
+            let has_terminal = matches!(options.interface, Interface::Terminal(_));
+            Some(Signals::new(has_terminal).map_err(CallError::Signals)?)
         };
         let mut front = open_front(&options, &encoding, log, epoch)?;
         let mut outputs = vec![encoding.pictures()];
