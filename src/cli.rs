@@ -19,6 +19,7 @@ use crate::io::source::CameraSource;
 use crate::media::video::VideoCodec;
 use crate::picture::{ColorDepth, RenderMode};
 use crate::signal::code::Code;
+use crate::signal::message::is_room_name;
 use crate::text::SafeText;
 use crate::units::{Bitrate, Cells};
 
@@ -442,10 +443,9 @@ fn login_name() -> String {
 }
 
 fn room_name(text: &str) -> Result<String, String> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    match text.len() {
-        1..=64 if text.bytes().all(plain) => Ok(text.to_owned()),
-        _ => Err("a room's name has 1 to 64 of A-Z a-z 0-9 . _ -".into()),
+    match is_room_name(text) {
+        true => Ok(text.to_owned()),
+        false => Err("a room's name has 1 to 64 of A-Z a-z 0-9 . _ - and is none of . .. ws healthz".into()),
     }
 }
 
@@ -575,6 +575,10 @@ mod tests {
         for args in [
             &["--room", "a b"][..],
             &["--room", ""],
+            &["--room", "."],
+            &["--room", ".."],
+            &["--room", "ws"],
+            &["--room", "healthz"],
             &["--fps", "0"],
             &["--max-bitrate", "55"],
             &["--max-bitrate", "10000001"],

@@ -310,10 +310,12 @@ pub struct Refusal {
 }
 
 /// Whether `name` may be a room's: 1 to 64 of `A-Za-z0-9._-`, and neither `.` nor `..`, which no
-/// link could name.
+/// link could name, nor what is something else in a server's links.
 pub fn is_room_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    (1..=64).contains(&name.len()) && name.bytes().all(plain) && !matches!(name, "." | "..")
+    (1..=64).contains(&name.len())
+        && name.bytes().all(plain)
+        && !matches!(name, "." | ".." | "ws" | "healthz")
 }
 
 impl ClientMessage {
