@@ -195,7 +195,7 @@ async fn on_terminal(
     clip: Clip,
     options: &PlayOptions,
 ) -> Result<(Figures, Result<(), PlayError>), PlayError> {
-    let mut signals = Signals::new().map_err(PlayError::Signals)?;
+    let mut signals = Signals::new(true).map_err(PlayError::Signals)?;
     let is_still = matches!(clip.frames, Frames::Still(_));
     let interval = clip.interval();
     let mut pictures = read_ahead(clip).map_err(PlayError::Thread)?;
