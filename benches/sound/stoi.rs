@@ -49,18 +49,27 @@ pub fn stoi(clean: &[f32], heard: &[f32], lag: usize) -> f64 {
     sum / f64::from(count.max(1))
 }
 
-/// By how many samples `heard` lags behind: where the envelopes agree best.
+/// By how many samples `heard` lags behind, at most `most`: where the loudness of each millisecond
+/// agrees best, and near there the samples.
 pub fn align(clean: &[f32], heard: &[f32], most: usize) -> usize {
-    let length = (clean.len().min(heard.len()) - most).min(20 * RATE as usize);
-    let product = |late: usize| -> f64 {
-        (0..length)
-            .step_by(3)
-            .map(|i| f64::from(clean[i]) * f64::from(heard[i + late]))
-            .sum()
+    const MS: usize = RATE as usize / 1_000;
+    let loudness = |x: &[f32]| -> Vec<f32> {
+        x.chunks_exact(MS)
+            .map(|ms| ms.iter().map(|s| s.abs()).sum())
+            .collect()
     };
-    (0..most)
-        .max_by(|a, b| product(*a).total_cmp(&product(*b)))
-        .unwrap_or(0)
+    let best = |clean: &[f32], heard: &[f32], lags: std::ops::Range<usize>| {
+        let product = |late: usize| -> f64 {
+            let pairs = clean.iter().zip(&heard[late..]);
+            pairs.map(|(a, b)| f64::from(a * b)).sum()
+        };
+        lags.max_by(|a, b| product(*a).total_cmp(&product(*b)))
+            .unwrap_or(0)
+    };
+    let length = (clean.len().min(heard.len()) - most - 2 * MS).min(20 * RATE as usize);
+    let coarse = best(&loudness(&clean[..length]), &loudness(heard), 0..most / MS + 1) * MS;
+    let fine = coarse.saturating_sub(2 * MS)..(coarse + 2 * MS).min(most);
+    best(&clean[..length], heard, fine)
 }
 
 fn down(samples: &[f32]) -> Vec<f64> {
