@@ -197,6 +197,15 @@ impl Call {
         }
     }
 
+    /// A person's voice is held back for so long by its jitter buffer. Returns for how long it ought to be
+    /// at least, so that it does not come before their pictures.
+    pub fn set_voice_delay(&mut self, peer: &PeerId, delay: Duration) -> Duration {
+        match self.people.get_mut(peer) {
+            Some(someone) => someone.peer.set_voice_delay(delay),
+            None => Duration::ZERO,
+        }
+    }
+
     /// The size of the pictures that the camera gives; `None`: there is no camera.
     pub fn set_source(&mut self, size: Option<Size>, now: Instant) {
         if self.source != size {

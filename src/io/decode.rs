@@ -1,12 +1,15 @@
 //! A decode thread for each person: encoded pictures in by a short queue, raw ones out by a slot.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use super::clock;
 use crate::call::VideoFrame;
 use crate::media::frame::{I420, Picture, Pool};
 use crate::media::video::{Decoder, VideoCodec};
@@ -15,6 +18,9 @@ use crate::units::Size;
 
 /// Pictures that may wait for the decoder; more is delay.
 const QUEUE: usize = 8;
+
+/// Decoded pictures that wait for their voice at most: 400 ms of them.
+const MOST_HELD: usize = 24;
 
 /// What a decode thread tells the driver.
 #[derive(Debug)]
@@ -50,6 +56,7 @@ impl Decoding {
             decoder: None,
             pool: Pool::default(),
             size: None,
+            held: VecDeque::new(),
         };
         let thread = std::thread::Builder::new()
             .name("decode".into())
@@ -103,24 +110,54 @@ struct Worker {
     decoder: Option<(VideoCodec, Decoder)>,
     pool: Pool,
     size: Option<Size>,
+    /// Pictures that wait for their voice, and when it comes.
+    held: VecDeque<(Instant, Picture)>,
 }
 
 impl Worker {
     fn run(mut self, queue: &Receiver<VideoFrame>) {
-        while let Ok(frame) = queue.recv() {
+        loop {
+            let frame = match self.held.front() {
+                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some((due, _)) => queue.recv_timeout(due.saturating_duration_since(clock::now())),
+            };
             if self.quit.load(Ordering::Acquire) {
                 return;
             }
-            match self.decode(&frame) {
-                Some(picture) => {
-                    (self.show)(&picture);
-                    if self.size != Some(picture.size()) {
-                        self.size = Some(picture.size());
-                        self.tell(DecodeEvent::Size(self.peer.clone(), picture.size()));
-                    }
-                }
-                None => self.tell(DecodeEvent::Trouble(self.peer.clone())),
+            match frame {
+                Ok(frame) => self.take(&frame),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
+            let now = clock::now();
+            while self.held.front().is_some_and(|(due, _)| *due <= now) {
+                let (_, picture) = self.held.pop_front().expect("it was just looked at");
+                self.present(&picture);
+            }
+        }
+    }
+
+    fn take(&mut self, frame: &VideoFrame) {
+        let Some(picture) = self.decode(frame) else {
+            return self.tell(DecodeEvent::Trouble(self.peer.clone()));
+        };
+        if frame.hold.is_zero() {
+            // What is older is not waited for any more.
+            self.held.clear();
+            return self.present(&picture);
+        }
+        let due = clock::now() + frame.hold;
+        while self.held.len() >= MOST_HELD {
+            self.held.pop_front();
+        }
+        self.held.push_back((due, picture));
+    }
+
+    fn present(&mut self, picture: &Picture) {
+        (self.show)(picture);
+        if self.size != Some(picture.size()) {
+            self.size = Some(picture.size());
+            self.tell(DecodeEvent::Size(self.peer.clone(), picture.size()));
         }
     }
 

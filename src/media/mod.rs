@@ -17,6 +17,7 @@ pub mod resample;
 pub mod scale;
 pub mod stamp;
 pub mod stretch;
+pub mod sync;
 pub mod test_picture;
 pub mod tone;
 pub mod video;

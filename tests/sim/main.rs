@@ -404,3 +404,22 @@ fn the_voice_is_sent_again_where_much_is_lost() {
     assert!(heard >= 985, "{heard} of 1000 voice packets at 10 % loss");
     assert!(heard <= 1000, "{heard} of 1000: none twice");
 }
+
+#[test]
+fn pictures_wait_for_a_voice_that_is_held_back() {
+    let mut world = World::new(clean(), 41);
+    world.meet();
+    // Until sender reports have come of both.
+    world.run(8 * SECOND);
+    let bob = world.b.id.clone();
+    assert_eq!(world.a.hold, Duration::ZERO, "no voice is played");
+    let floor = world.a.call.set_voice_delay(&bob, Duration::from_millis(300));
+    world.run(SECOND);
+    // Some 300 ms and the device's, less what a picture takes longer and what nobody notices.
+    let held = world.a.hold.as_millis();
+    assert!((200..=340).contains(&held), "{held} ms");
+    assert!(floor < Duration::from_millis(80), "{floor:?}");
+    world.a.call.set_voice_delay(&bob, Duration::from_millis(20));
+    world.run(SECOND);
+    assert!(world.a.hold < Duration::from_millis(80), "{:?}", world.a.hold);
+}

@@ -57,6 +57,8 @@ pub struct Side {
     /// Voice packets that came: their first byte numbers them.
     pub heard: usize,
     pub keyframes_in: usize,
+    /// How long the last picture was to be held to come with its voice.
+    pub hold: Duration,
     pub bytes_out: u64,
     /// Nothing runs here; what comes waits, as a kernel would keep it.
     pub is_gone: bool,
@@ -126,6 +128,7 @@ impl Side {
             seen: Vec::new(),
             heard: 0,
             keyframes_in: 0,
+            hold: Duration::ZERO,
             bytes_out: 0,
             is_gone: false,
             buffered: VecDeque::new(),
@@ -221,6 +224,7 @@ impl Side {
 
     fn decode(&mut self, frame: &VideoFrame, at: Duration, now: Instant) {
         self.keyframes_in += usize::from(frame.keyframe);
+        self.hold = frame.hold;
         if self
             .decoder
             .as_ref()

@@ -1,7 +1,7 @@
 //! The media of a peer: pictures and voice out and in, and the requests for key frames.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use str0m::format::Codec;
 use str0m::media::{Frequency, KeyframeRequestKind, MediaData, MediaTime, Mid};
@@ -9,6 +9,7 @@ use str0m::rtp::Ssrc;
 
 use super::{Peer, PeerOutput};
 use crate::media::jitter::VoicePacket;
+use crate::media::sync::Report;
 use crate::media::video::VideoCodec;
 
 /// Key frames are asked for at most so often.
@@ -18,6 +19,9 @@ pub(super) const PLI_INTERVAL: Duration = Duration::from_millis(300);
 /// capped: str0m's 15 % freezes the picture at 10 % loss, and the bandwidth estimate bounds it anyway.
 const RESEND_PACKETS: usize = 1024;
 const RESEND_AGE: Duration = Duration::from_secs(3);
+
+/// How old a voice packet's first sample is when it is sent: its own 20 ms, and what cleaning takes.
+const VOICE_AGE: Duration = Duration::from_millis(37);
 
 /// The stream of pictures out: str0m fills up with padding whatever could carry some, to 50 kbit/s and
 /// in tiny packets. So it is given the stream with the first picture, and who has no camera sends none.
@@ -42,9 +46,29 @@ pub struct VideoFrame {
     pub keyframe: bool,
     /// RTP time, 90 kHz, extended.
     pub time: u64,
+    /// To be shown so much later, with the voice.
+    pub hold: Duration,
+}
+
+/// When what arrived was captured, by the sender's wall clock; known once a sender report has come.
+fn captured(media: &MediaData) -> Option<f64> {
+    let info = media.last_sender_info?;
+    let report = Report {
+        wall: info.ntp_time.duration_since(UNIX_EPOCH).ok()?.as_secs_f64(),
+        rtp: info.rtp_time.numer(),
+    };
+    let rate = media.time.frequency().get();
+    Some(report.captured(media.time.numer(), rate))
 }
 
 impl Peer {
+    /// The voice of this person is held back for so long at present. Returns for how long it ought to be
+    /// at least, to wait for the pictures.
+    pub(in crate::call) fn set_voice_delay(&mut self, delay: Duration) -> Duration {
+        self.lips.set_delay(delay);
+        self.lips.floor()
+    }
+
     /// Sends an encoded picture; `time` since the call's start.
     pub(in crate::call) fn send_video(&mut self, data: &Arc<[u8]>, time: Duration, now: Instant) {
         let (Some(mid), Some(pt), true) = (self.video, self.video_pt, self.connected) else {
@@ -97,7 +121,8 @@ impl Peer {
             return;
         };
         let time = MediaTime::new(time, Frequency::FORTY_EIGHT_KHZ);
-        if let Err(error) = writer.write(pt, now, time, Arc::clone(data)) {
+        let spoken = now.checked_sub(VOICE_AGE).unwrap_or(now);
+        if let Err(error) = writer.write(pt, spoken, time, Arc::clone(data)) {
             tracing::debug!(%error, "a voice packet was not sent");
         }
         self.drain(now);
@@ -136,6 +161,9 @@ impl Peer {
         let codec = match media.params.spec().codec {
             Codec::Opus => {
                 let (seq, time) = (**media.seq_range.start(), media.time.numer());
+                if let Some(at) = captured(&media) {
+                    self.lips.voice(at, media.network_time);
+                }
                 let packet = VoicePacket {
                     seq,
                     time,
@@ -162,6 +190,7 @@ impl Peer {
         self.meter.received_picture(keyframe, now);
         let frame = VideoFrame {
             codec,
+            hold: captured(&media).map_or(Duration::ZERO, |at| self.lips.picture(at, now)),
             data: media.data,
             keyframe,
             time: media.time.numer(),

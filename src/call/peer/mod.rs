@@ -25,6 +25,7 @@ use super::control::{self, Control};
 use super::figures::{Figures, Meter};
 use super::news::News;
 use crate::media::jitter::VoicePacket;
+use crate::media::sync::LipSync;
 use crate::media::video::VideoCodec;
 use crate::signal::message::Body;
 use crate::text::SafeText;
@@ -61,6 +62,7 @@ pub(super) struct Peer {
     agreed: Agreed,
     audio_pt: Option<Pt>,
     protection: Protection,
+    lips: LipSync,
     video_pt: Option<Pt>,
     video_stream: VideoStream,
     connected: bool,
@@ -92,6 +94,7 @@ impl Peer {
             agreed: Agreed::default(),
             audio_pt: None,
             protection: Protection::default(),
+            lips: LipSync::default(),
             video_pt: None,
             video_stream: VideoStream::Unknown,
             connected: false,

@@ -8,7 +8,7 @@ use crate::io::error::CallError;
 use crate::io::front::Happening;
 use crate::io::meet::Meeting;
 use crate::io::socket::{self, SocketError, SocketEvent};
-use crate::io::sound::SoundEvent;
+use crate::io::sound::{SoundCommand, SoundEvent};
 use crate::io::source::SourceEvent;
 use crate::signal::message::ErrorCode;
 use crate::ui::state::Tone;
@@ -29,6 +29,9 @@ impl Driver {
         match event {
             SoundEvent::Voice { time, data, .. } => self.call.send_voice(&Arc::from(data), time, now),
             SoundEvent::PeerStats(peer, stats) => {
+                let delay = Duration::from_secs_f32(stats.jitter_ms.max(0.0) / 1e3);
+                let floor = self.call.set_voice_delay(&peer, delay);
+                self.sound.send(SoundCommand::Floor(peer.clone(), floor));
                 self.voices.insert(peer, stats);
             }
             SoundEvent::Choices(devices) => {

@@ -1,7 +1,7 @@
 //! The others' voices: from packets to the block that is played.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::thread::Outbox;
 use super::{SoundEvent, VoiceStats};
@@ -80,6 +80,13 @@ impl Hear {
             voice.volume = factor;
         }
         self.volumes.insert(peer, factor);
+    }
+
+    /// Holds somebody's voice back for at least so long.
+    pub(super) fn set_floor(&mut self, peer: &PeerId, floor: Duration) {
+        for voice in self.voices.iter_mut().filter(|voice| voice.peer == *peer) {
+            voice.playout.set_floor(floor);
+        }
     }
 
     pub(super) fn ring(&mut self, chime: Chime) {

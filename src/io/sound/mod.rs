@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::media::audio::CodecError;
 use crate::media::chime::Chime;
@@ -96,6 +97,8 @@ pub enum SoundCommand {
     Speaker(SpeakerSink),
     /// Sets by what factor somebody's voice is multiplied (1 at first); remembered while they are away.
     Volume(PeerId, f32),
+    /// Holds somebody's voice back for at least so long: their pictures come later.
+    Floor(PeerId, Duration),
     /// Looks the devices up, which takes a while; [`SoundEvent::Choices`] follows.
     List,
     /// Plays a chime.

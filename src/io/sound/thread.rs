@@ -254,6 +254,7 @@ impl AudioThread {
             SoundCommand::Microphone(source) => self.change_microphone(source),
             SoundCommand::Speaker(sink) => self.change_speaker(sink),
             SoundCommand::Volume(peer, factor) => self.hear.set_volume(peer, factor),
+            SoundCommand::Floor(peer, floor) => self.hear.set_floor(&peer, floor),
             SoundCommand::List => self.list(),
             SoundCommand::Ring(chime) => self.hear.ring(chime),
             SoundCommand::Tune { bitrate, loss } => self.speak.tune(bitrate, loss),
