@@ -97,6 +97,47 @@ fn a_wrong_name_is_told_with_the_right_ones() {
     });
 }
 
+#[test]
+fn devices_change_go_and_come_in_mid_call() {
+    with_private_server("devices_change_go_and_come_in_mid_call", |server| {
+        server.change(&["set-default-source", "mic-a"]);
+        server.change(&["set-default-sink", "speaker-a"]);
+        let mut a = Person::with("a", MicSource::Auto, SpeakerSink::Auto);
+        let mut b = Person::with("b", MicSource::None, SpeakerSink::None);
+        wait(&mut a, &mut b, "both devices", |a, _| a.has(true));
+
+        server.change(&["set-default-source", "mic-b"]);
+        server.change(&["set-default-sink", "speaker-b"]);
+        wait(&mut a, &mut b, "the system's choice is followed", |a, _| {
+            a.notices("microphone is now mic-of-b") == 1 && a.notices("speaker is now speaker-of-b") == 1
+        });
+
+        a.sound
+            .send(SoundCommand::Speaker("speaker-a".parse().expect("a good name")));
+        a.sound
+            .send(SoundCommand::Microphone("mic-a".parse().expect("a good name")));
+        wait(&mut a, &mut b, "the chosen ones are taken", |a, _| {
+            a.notices("microphone is now mic-of-a") == 1 && a.notices("speaker is now speaker-of-a") == 1
+        });
+
+        server.change(&["unload-module", "module-remap-source"]);
+        wait(&mut a, &mut b, "the microphone is missed", |a, _| {
+            a.notices("microphone lost") == 1
+        });
+        server.change(&[
+            "load-module",
+            "module-remap-source",
+            "source_name=mic-a",
+            "master=feed-a.monitor",
+            "source_properties=device.description=mic-of-a",
+        ]);
+        wait(&mut a, &mut b, "it is back", |a, _| {
+            a.notices("microphone is back: mic-of-a") == 1 && a.has(true)
+        });
+        assert_eq!(a.notices("speaker lost"), 0, "{:?}", a.told);
+    });
+}
+
 /// Somebody with a real microphone and a real speaker, chosen by name.
 struct Person {
     sound: Sound,
@@ -108,11 +149,17 @@ struct Person {
 
 impl Person {
     fn new(who: &str) -> Self {
+        // By the host's name, and by a person's.
+        let mic = format!("mic-{who}").parse().expect("a good name");
+        let speaker = format!("Speaker-of-{who}").parse().expect("a good name");
+        Self::with(who, mic, speaker)
+    }
+
+    fn with(who: &str, mic: MicSource, speaker: SpeakerSink) -> Self {
         let (sender, events) = channel(64);
         let config = SoundConfig {
-            // By the host's name, and by a person's.
-            mic: format!("mic-{who}").parse().expect("a good name"),
-            speaker: format!("Speaker-of-{who}").parse().expect("a good name"),
+            mic,
+            speaker,
             mic_on: true,
             echo_cancelled: true,
         };
@@ -180,13 +227,13 @@ fn hear(a: &mut Person, b: &mut Person, at: &Listener, pitch: f32, other: f32) {
     let mut moments = 0;
     while moments < 5 {
         let mut moment = Vec::new();
-        while moment.len() < 9_600 {
+        while moment.len() < 12_000 {
             moment.extend(at.block());
             a.carry(&b.sound);
             b.carry(&a.sound);
         }
         let (wanted, unwanted) = (strength(&moment, pitch), strength(&moment, other));
-        moments = if wanted > 0.1 && unwanted < 0.01 {
+        moments = if wanted > 0.03 && unwanted < wanted / 10.0 {
             moments + 1
         } else {
             0

@@ -129,6 +129,12 @@ impl Server {
         Helper(child)
     }
 
+    /// Changes what the server has.
+    pub fn change(&self, how: &[&str]) {
+        let status = Command::new("pactl").args(how).stdout(Stdio::null()).status();
+        assert!(status.is_ok_and(|status| status.success()), "pactl {how:?}");
+    }
+
     /// What `sink` plays, 48 kHz mono.
     pub fn listen(&self, sink: &str) -> Listener {
         let mut child = Command::new("parec")
@@ -215,7 +221,9 @@ pub fn tone(folder: &Path, pitch: f32) -> PathBuf {
     let mut wav = hound::WavWriter::create(&path, spec).expect("a file");
     for i in 0..60 * 48_000 {
         let angle = f64::from(pitch) * f64::from(i) / 48_000.0 * std::f64::consts::TAU;
-        wav.write_sample((angle.sin() * 8_192.0) as i16)
+        // Four swells a second: what never changes is noise to who suppresses noise.
+        let swell = 0.5 - 0.5 * (f64::from(i) / 12_000.0 * std::f64::consts::TAU).cos();
+        wav.write_sample((angle.sin() * swell * 16_384.0) as i16)
             .expect("a sample");
     }
     wav.finalize().expect("a whole file");

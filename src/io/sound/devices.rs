@@ -27,8 +27,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LAST_WAIT: Duration = Duration::from_secs(8);
 /// A stream that lived so long was a good one, and the next wait is short again.
 const GOOD: Duration = Duration::from_secs(10);
-/// How often it is looked whether the system's choice is another one now.
-const FOLLOW: Duration = Duration::from_secs(2);
+/// How often it is looked whether the device is still there, and still the system's choice.
+const LOOK: Duration = Duration::from_secs(2);
 /// A stream whose callback was not called for so long is dead.
 const SILENCE: Duration = Duration::from_secs(5);
 /// How long the end waits for a device to be closed; a hung sound server holds up nobody.
@@ -228,7 +228,7 @@ impl Keeper {
         let mut seen = watch.turns.load(Ordering::Relaxed);
         let mut since = clock::now();
         loop {
-            std::thread::park_timeout(if found.follows { FOLLOW } else { SILENCE });
+            std::thread::park_timeout(LOOK);
             if self.quits() {
                 return End::Lost(String::new());
             }
@@ -237,6 +237,9 @@ impl Keeper {
             }
             if found.has_moved(self.direction) {
                 return End::Moved;
+            }
+            if found.is_gone(self.direction) {
+                return End::Lost("it was unplugged".into());
             }
             let (turns, now) = (watch.turns.load(Ordering::Relaxed), clock::now());
             if turns != seen {

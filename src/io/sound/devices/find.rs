@@ -13,12 +13,23 @@ pub(super) struct Found {
     /// A sound server has it.
     pub(super) on_server: bool,
     /// It is the server's choice, which may change.
-    pub(super) follows: bool,
+    follows: bool,
     id: Option<String>,
     host: Option<Host>,
 }
 
 impl Found {
+    /// The sound server does not have it any more, and gives something else in its place: for a
+    /// microphone perhaps what the speaker plays.
+    pub(super) fn is_gone(&self, direction: Direction) -> bool {
+        let (Some(host), Some(id), true) = (&self.host, &self.id, self.on_server) else {
+            return false;
+        };
+        let all = everything(host, direction);
+        // None at all: the server is gone, which the stream itself tells.
+        !all.is_empty() && all.iter().all(|candidate| candidate.id != *id)
+    }
+
     /// The sound server's choice is another one now.
     pub(super) fn has_moved(&self, direction: Direction) -> bool {
         let (Some(host), Some(id), true) = (&self.host, &self.id, self.follows) else {
