@@ -222,6 +222,7 @@ mod tests {
             data: Arc::from(encoded.data),
             keyframe: true,
             time: 0,
+            hold: Duration::ZERO,
         }
     }
 
@@ -251,5 +252,25 @@ mod tests {
             .expect("no wait for the picture at work");
         drop(release);
         assert!(shown.recv_timeout(LIMIT).is_err(), "the others are not decoded");
+    }
+
+    #[test]
+    fn a_picture_waits_for_its_voice_and_is_shown_then() {
+        let (shows, shown) = channel();
+        let show = move |_: &Picture| {
+            let _ = shows.send(clock::now());
+        };
+        let (events, _told) = mpsc::channel(8);
+        let peer = PeerId::try_from("ann".to_owned()).expect("an identity");
+        let mut decoding = Decoding::start(peer, Box::new(show), events);
+        let hold = Duration::from_millis(200);
+        let given = clock::now();
+        for _ in 0..3 {
+            assert!(decoding.decode(VideoFrame { hold, ..frame() }), "there is room");
+        }
+        for _ in 0..3 {
+            let at = shown.recv_timeout(Duration::from_secs(20)).expect("it is shown");
+            assert!(at >= given + hold, "after {:?}", at - given);
+        }
     }
 }
