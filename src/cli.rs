@@ -17,7 +17,7 @@ use crate::io::socket::Invite;
 use crate::io::sound::{MicSource, SpeakerSink};
 use crate::io::source::CameraSource;
 use crate::media::video::VideoCodec;
-use crate::picture::{ColorDepth, RenderMode};
+use crate::picture::ColorDepth;
 use crate::signal::code::Code;
 use crate::signal::message::is_room_name;
 use crate::text::SafeText;
@@ -159,7 +159,7 @@ pub struct PlayArgs {
 /// How pictures are shown.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// auto, half, quadrant, sextant, octant, ascii [default: auto]
+    /// auto, half, quadrant, sextant, octant, ascii, kitty, sixel [default: auto]
     #[arg(long, value_name = "MODE")]
     pub render: Option<String>,
     /// Colours of the terminal; NO_COLOR means mono [default: auto]
@@ -361,8 +361,8 @@ impl ShowArgs {
         {
             None | Some("auto") => None,
             Some(text) => match text.parse() {
-                Ok(glyphs) => Some(RenderMode::Glyphs(glyphs)),
-                Err(error) => return Err(format!("--render {text}: auto, or another; {error}")),
+                Ok(mode) => Some(mode),
+                Err(error) => return Err(format!("--render: {error}; or auto")),
             },
         };
         let color = match (self.color, &config.color) {

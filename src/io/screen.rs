@@ -11,6 +11,7 @@ mod compose;
 mod depth;
 mod known;
 mod pace;
+mod pixels;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -26,6 +27,7 @@ use self::compose::Composer;
 pub use self::depth::color_depth;
 use self::known::{GRAPHICS, Known, WHO};
 use self::pace::{Pace, Turn};
+use self::pixels::Protocol;
 use super::clock::now;
 use super::slot::{Slot, Wake, unpark};
 use super::terminal::input::Reply;
@@ -55,10 +57,6 @@ const SETTLED: u32 = 64;
 /// The time between these frames, and from news to the first of them: pictures at 30 a second leave no
 /// room for any.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(66);
-
-/// The bytes that a frame may have for each cell of the screen: tmux throws output away from there on
-/// (`TTY_BLOCK_START` in its tty.c).
-const BYTES_PER_CELL: usize = 8;
 
 /// How the screen is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -386,13 +384,27 @@ impl<'a> ScreenThread<'a> {
     /// Draws as was asked for, or as is best for what is known of the terminal.
     fn choose_mode(&mut self) {
         let get = |name: &str| std::env::var(name).ok();
-        let glyphs = match self.config.mode.unwrap_or_else(|| self.known.best(get)) {
-            RenderMode::Glyphs(glyphs) => glyphs,
-            RenderMode::Kitty | RenderMode::Sixel => self.known.glyphs(get),
-        };
-        self.composer.glyphs(glyphs);
+        let size = self.known.cell_size(terminal::size());
+        match self.config.mode.unwrap_or_else(|| self.known.best(get)) {
+            RenderMode::Glyphs(glyphs) => self.composer.glyphs(glyphs),
+            RenderMode::Kitty => self.composer.pixels(Protocol::Kitty, size),
+            RenderMode::Sixel => self.composer.pixels(Protocol::Sixel, size),
+        }
+        self.mode_chosen();
+    }
+
+    /// Pixels that were not asked for are given up where the line is too slow for them.
+    fn spare_the_line(&mut self) {
+        if self.config.mode.is_none() && self.composer.is_starved() {
+            let get = |name: &str| std::env::var(name).ok();
+            self.composer.glyphs(self.known.glyphs(get));
+            self.mode_chosen();
+        }
+    }
+
+    fn mode_chosen(&mut self) {
         self.is_stale = true;
-        let cell = glyphs.pixels_per_cell();
+        let cell = self.composer.cell();
         self.cell
             .send_if_modified(|known| std::mem::replace(known, cell) != cell);
     }
@@ -447,8 +459,7 @@ impl<'a> ScreenThread<'a> {
             }
             self.out.extend_from_slice(PROBE);
         }
-        let cells = self.composer.cells();
-        let budget = match self.pace.turn(cells * BYTES_PER_CELL, now) {
+        let budget = match self.pace.turn(self.composer.most(), now) {
             Turn::Go(budget) => budget,
             Turn::Wait(at) => {
                 self.write()?;
@@ -460,6 +471,7 @@ impl<'a> ScreenThread<'a> {
         self.own_due = now + OWN_INTERVAL;
         let before = self.out.len();
         self.composer.frame(budget, &mut self.out);
+        self.spare_the_line();
         let length = self.out.len() - before;
         if length == 0 {
             self.unsettled = self.unsettled.saturating_sub(1);

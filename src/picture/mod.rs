@@ -27,6 +27,7 @@ mod grid;
 mod mono;
 mod palette;
 mod resample;
+mod rgb;
 mod scale;
 mod screen;
 #[cfg(test)]
@@ -35,5 +36,6 @@ mod tests;
 pub use cells::{Attrs, Ink, Overlay, Style};
 pub use colour::{ColorDepth, Rgb};
 pub use glyphs::{Glyphs, RenderMode};
+pub use rgb::to_rgb;
 pub use scale::fit;
 pub use screen::{Redraw, Screen};

@@ -10,22 +10,40 @@ use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::{Position, Rect, Size as Area};
 use ratatui::style::{Color, Modifier};
 
+use super::pixels::{Frame, Pixels, Protocol};
 use crate::media::frame::Picture;
 use crate::picture::{Attrs, ColorDepth, Glyphs, Ink, Overlay, Rgb, Screen, Style};
 use crate::signal::message::PeerId;
 use crate::ui::layout::{Layout, layout};
 use crate::ui::{State, view};
-use crate::units::{CellRect, Cells};
+use crate::units::{CellRect, Cells, Size};
+
+/// The bytes that a frame may have for each cell of the screen: tmux throws output away from there on
+/// (`TTY_BLOCK_START` in its tty.c).
+const BYTES_PER_CELL: usize = 8;
+
+/// The most bytes of a frame of pixels.
+const MOST_OF_PIXELS: usize = 4 << 20;
+
+/// Around what the terminal shows at once (DEC private mode 2026).
+const BEGIN: &[u8] = b"\x1b[?2026h";
+const END: &[u8] = b"\x1b[?2026l";
 
 /// The newest of everything that is shown.
 pub(super) struct Composer {
     screen: Screen,
     terminal: Terminal<Memory>,
     overlay: Overlay,
+    /// Which cells are the interface's.
+    covered: Vec<bool>,
+    /// Where pixels are shown in place of glyphs.
+    pixels: Option<Pixels>,
     layout: Layout,
     state: Option<State>,
     pictures: BTreeMap<PeerId, Picture>,
     own: Option<Picture>,
+    /// What takes pixels away that are shown no more.
+    farewell: Vec<u8>,
     /// The overlay is that of another state.
     is_stale: bool,
 }
@@ -37,22 +55,50 @@ impl Composer {
             screen: Screen::new(Cells::default(), depth),
             terminal,
             overlay: Overlay::default(),
+            covered: Vec::new(),
+            pixels: None,
             layout: Layout::default(),
             state: None,
             pictures: BTreeMap::new(),
             own: None,
+            farewell: Vec::new(),
             is_stale: true,
         }
     }
 
+    /// Pictures are drawn with these from now on.
     pub(super) fn glyphs(&mut self, glyphs: Glyphs) {
         self.screen.set_glyphs(glyphs);
+        if let Some(pixels) = self.pixels.take() {
+            self.screen.invalidate();
+            self.farewell = pixels.farewell();
+            self.is_stale = true;
+        }
+    }
+
+    /// Pictures are shown as pixels from now on; a cell has so many of them.
+    pub(super) fn pixels(&mut self, protocol: Protocol, cell: Option<Size>) {
+        self.pixels = Some(Pixels::new(protocol, cell));
+        self.screen.invalidate();
+        self.is_stale = true;
+    }
+
+    /// The square pixels that are seen on a cell.
+    pub(super) fn cell(&self) -> Size {
+        let glyphs = || self.screen.glyphs().pixels_per_cell();
+        self.pixels.as_ref().map_or_else(glyphs, Pixels::cell)
+    }
+
+    /// Pixels take far more than the line does.
+    pub(super) fn is_starved(&self) -> bool {
+        self.pixels.as_ref().is_some_and(Pixels::is_starved)
     }
 
     pub(super) fn state(&mut self, state: Arc<State>) {
         let mut state = Arc::unwrap_or_clone(state);
         if state.terminal != self.screen.size() {
             self.screen.resize(state.terminal);
+            self.invalidate();
         }
         // A picture from before the camera was switched off is not shown when it is on again.
         for person in state.people.iter_mut().filter(|person| !person.camera_on) {
@@ -88,12 +134,18 @@ impl Composer {
 
     pub(super) fn invalidate(&mut self) {
         self.screen.invalidate();
+        if let Some(pixels) = &mut self.pixels {
+            pixels.forget();
+        }
     }
 
-    /// The cells of the screen.
-    pub(super) fn cells(&self) -> usize {
+    /// The most bytes that a frame may have on any line.
+    pub(super) fn most(&self) -> usize {
         let Cells { cols, rows } = self.screen.size();
-        usize::from(cols) * usize::from(rows)
+        match self.pixels {
+            Some(_) => MOST_OF_PIXELS,
+            None => usize::from(cols) * usize::from(rows) * BYTES_PER_CELL,
+        }
     }
 
     /// Appends what brings the terminal nearest to the newest of everything, in so many bytes (text
@@ -115,19 +167,63 @@ impl Composer {
                 .draw(|frame| view::render(frame, state, frame.area()))
                 .unwrap_or_else(|never| match never {});
             self.overlay.reset(state.terminal);
-            lay(drawn.buffer, &mut self.overlay);
+            let on_pixels = |x: u16, y: u16| {
+                self.pixels.is_some()
+                    && self.layout.tiles.iter().any(|tile| {
+                        state.people[tile.who].picture.is_some() && tile.area.contains(Position::new(x, y))
+                    })
+            };
+            lay(drawn.buffer, &mut self.overlay, &mut self.covered, on_pixels);
         }
-        for tile in &self.layout.tiles {
-            let person = &state.people[tile.who];
-            if let Some(picture) = self.pictures.get(&person.id) {
-                self.screen.picture(cells(tile.area), picture, false);
+        out.append(&mut self.farewell);
+        let tiles = self.layout.tiles.iter().filter_map(|tile| {
+            let picture = self.pictures.get(&state.people[tile.who].id)?;
+            Some((cells(tile.area), picture, false))
+        });
+        let own = self.layout.own.zip(self.own.as_ref());
+        let own = own.map(|(area, picture)| (cells(area), picture, state.mirror));
+        let pictures = tiles.chain(own);
+        let Some(pixels) = &mut self.pixels else {
+            for (area, picture, mirror) in pictures {
+                self.screen.picture(area, picture, mirror);
+            }
+            self.screen.overlay(&self.overlay);
+            return self.screen.encode(out);
+        };
+        let pictures: Vec<_> = pictures.collect();
+        let cols = usize::from(state.terminal.cols);
+        let covered = &self.covered;
+        let is_text = |x: u16, y: u16| {
+            covered
+                .get(usize::from(y) * cols + usize::from(x))
+                .is_some_and(|covered| *covered)
+        };
+        let start = out.len();
+        loop {
+            self.screen.overlay(&self.overlay);
+            let before = out.len();
+            self.screen.encode(out);
+            let has_text = out.len() > before;
+            if has_text {
+                // The pictures belong to the same update.
+                out.truncate(out.len() - END.len());
+            } else {
+                out.extend_from_slice(BEGIN);
+            }
+            let after = out.len();
+            let frame = Frame {
+                budget,
+                has_text,
+                is_text: &is_text,
+            };
+            if !pixels.draw(&pictures, &frame, out) {
+                self.screen.invalidate();
+            } else if has_text || out.len() > after || before > start {
+                return out.extend_from_slice(END);
+            } else {
+                return out.truncate(start);
             }
         }
-        if let (Some(area), Some(picture)) = (self.layout.own, &self.own) {
-            self.screen.picture(cells(area), picture, state.mirror);
-        }
-        self.screen.overlay(&self.overlay);
-        self.screen.encode(out);
     }
 }
 
@@ -136,8 +232,16 @@ fn cells(area: Rect) -> CellRect {
 }
 
 /// Lays what was drawn over the pictures: a plain space is transparent, a dim one dims, and text
-/// (a space with a colour, too) on the default ground stands on the darkened picture.
-fn lay(buffer: &Buffer, overlay: &mut Overlay) {
+/// (a space with a colour, too) on the default ground stands on the darkened picture, or where that
+/// consists of pixels on black. Marks the cells that are covered.
+fn lay(
+    buffer: &Buffer,
+    overlay: &mut Overlay,
+    covered: &mut Vec<bool>,
+    on_pixels: impl Fn(u16, u16) -> bool,
+) {
+    covered.clear();
+    covered.resize(buffer.content.len(), false);
     for y in buffer.area.top()..buffer.area.bottom() {
         let mut x = buffer.area.left();
         while x < buffer.area.right() {
@@ -149,7 +253,20 @@ fn lay(buffer: &Buffer, overlay: &mut Overlay) {
                     overlay.dim(CellRect::new(x, y, 1, 1));
                     1
                 }
-                _ => overlay.put(x, y, cell.symbol(), style(cell)),
+                _ => {
+                    let mut style = style(cell);
+                    if on_pixels(x, y) && style.bg == Ink::Beneath {
+                        style.bg = Ink::Indexed(0);
+                        if style.fg == Ink::Default {
+                            style.fg = Ink::Indexed(15);
+                        }
+                    }
+                    let width = overlay.put(x, y, cell.symbol(), style);
+                    for x in x..(x + width).min(buffer.area.right()) {
+                        covered[buffer.index_of(x, y)] = true;
+                    }
+                    width
+                }
             };
         }
     }

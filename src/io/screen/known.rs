@@ -2,7 +2,7 @@
 
 use crate::io::terminal::input::Reply;
 use crate::picture::{Glyphs, RenderMode};
-use crate::units::Size;
+use crate::units::{Cells, Size};
 
 /// Asks for name and version (XTVERSION), and for the sizes in pixels of a cell and of all.
 pub(super) const WHO: &[u8] = b"\x1b[>q\x1b[16t\x1b[14t";
@@ -49,9 +49,9 @@ pub(super) struct Known {
     /// Its name and version.
     version: Option<String>,
     /// A cell's size in pixels.
-    pub(super) cell: Option<Size>,
+    cell: Option<Size>,
     /// The text area's size in pixels.
-    pub(super) area: Option<Size>,
+    area: Option<Size>,
     kitty: bool,
     sixel: bool,
 }
@@ -68,6 +68,17 @@ impl Known {
             Reply::Attributes { sixel } => self.sixel = *sixel,
             Reply::Status => {}
         }
+    }
+
+    /// A cell's size in pixels on a terminal of so many cells.
+    pub(super) fn cell_size(&self, cells: Cells) -> Option<Size> {
+        let (cols, rows) = (u32::from(cells.cols).max(1), u32::from(cells.rows).max(1));
+        let part = self
+            .area
+            .map(|area| Size::new(area.width / cols, area.height / rows));
+        self.cell
+            .or(part)
+            .filter(|cell| (2..=128).contains(&cell.width) && (4..=256).contains(&cell.height))
     }
 
     /// The best way to draw on it. `get` reads a variable of the environment.

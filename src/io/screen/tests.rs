@@ -17,6 +17,8 @@ struct Seen {
     /// Answers nothing.
     deaf: AtomicBool,
     replies: Mutex<Option<Replies>>,
+    /// All that was written.
+    bytes: Mutex<Vec<u8>>,
 }
 
 impl Seen {
@@ -28,9 +30,13 @@ impl Seen {
 
     /// A screen on this terminal.
     fn start(self: &Arc<Self>) -> Screen {
+        self.start_as(RenderMode::Glyphs(Glyphs::Half))
+    }
+
+    fn start_as(self: &Arc<Self>, mode: RenderMode) -> Screen {
         let config = ScreenConfig {
             depth: Some(ColorDepth::Truecolor),
-            mode: Some(RenderMode::Glyphs(Glyphs::Half)),
+            mode: Some(mode),
             rate: None,
         };
         let screen = start_on(config, self.sink()).expect("a thread");
@@ -63,6 +69,7 @@ impl Seen {
             }
             let mut parser = seen.parser.lock().expect("no panic");
             parser.as_mut().expect("made by new").process(bytes);
+            seen.bytes.lock().expect("no panic").extend_from_slice(bytes);
             seen.answer(bytes);
             seen.changed.notify_all();
             Ok(true)
@@ -254,4 +261,98 @@ fn while_nothing_arrives_nothing_more_is_written_and_then_the_newest() {
     seen.answer(&[ARRIVED, ARRIVED, PROBE].concat());
     seen.wait("the newest picture", |s| colour(s, 5, 40) == WHITE);
     assert!(screen.shown().frames <= before.frames + 4, "{:?}", screen.shown());
+}
+
+/// The strings between `begin` and ST in what was written.
+fn strings(seen: &Seen, begin: &[u8]) -> Vec<Vec<u8>> {
+    let bytes = seen.bytes.lock().expect("no panic");
+    let find = |from: usize, part: &[u8]| {
+        let at = bytes[from..]
+            .windows(part.len())
+            .position(|window| window == part)?;
+        Some(from + at)
+    };
+    let (mut found, mut at) = (Vec::new(), 0);
+    while let Some(start) = find(at, begin) {
+        let Some(end) = find(start, b"\x1b\\") else { break };
+        found.push(bytes[start + begin.len()..end].to_vec());
+        at = end;
+    }
+    found
+}
+
+#[test]
+fn kitty_gets_pixels_beneath_the_interface() {
+    let size = Cells::new(80, 24);
+    let seen = Seen::new(size);
+    let mut screen = seen.start_as(RenderMode::Kitty);
+    let slot = screen.watch(testing::id(0));
+    screen.show(Arc::new(testing::state(1, size)));
+    slot.put(grey(235));
+    let mut written = screen.pictures();
+    let wait = |luma: u8| {
+        slot.put(grey(luma));
+        seen.wait("the status line", has_status);
+        let until = now() + Duration::from_secs(20);
+        let wanted = data_encoding::BASE64.encode(&[channel(luma); 3]);
+        while !strings(&seen, b"\x1b_G").iter().any(|string| {
+            let text = String::from_utf8_lossy(string);
+            text.starts_with("a=T,f=24,")
+                && text
+                    .split(';')
+                    .nth(1)
+                    .is_some_and(|data| data.starts_with(&wanted))
+        }) {
+            assert!(now() < until, "no picture of luma {luma}");
+            thread::park_timeout(Duration::from_millis(5));
+        }
+    };
+    wait(235);
+    wait(16);
+    let puts = strings(&seen, b"\x1b_Ga=T,");
+    let first = String::from_utf8_lossy(&puts[0]);
+    // 80x46 pixels on 80x23 cells; the row below is the status line's.
+    assert!(first.contains(",c=80,r=23,z=-10737419"), "{first}");
+    // The one before is taken away once the next is there.
+    assert!(!strings(&seen, b"\x1b_Ga=d,d=I,").is_empty());
+    assert!(*written.borrow_and_update() >= 2);
+}
+
+/// What luma is as a channel.
+fn channel(luma: u8) -> u8 {
+    if luma == 235 { 255 } else { 0 }
+}
+
+#[test]
+fn sixel_graphics_leave_out_what_lies_over_them() {
+    let size = Cells::new(80, 24);
+    let seen = Seen::new(size);
+    let mut screen = seen.start_as(RenderMode::Sixel);
+    screen.watch(testing::id(0)).put(grey(235));
+    screen.own().put(grey(16));
+    screen.show(Arc::new(testing::state(1, size)));
+    let until = now() + Duration::from_secs(20);
+    let images = loop {
+        let images = strings(&seen, b"\x1bP");
+        if images.len() >= 2 {
+            break images;
+        }
+        assert!(now() < until, "no graphics");
+        thread::park_timeout(Duration::from_millis(5));
+    };
+    let decoded: Vec<_> = images
+        .iter()
+        .map(|image| {
+            let whole = [b"\x1bP", &image[..], b"\x1b\\"].concat();
+            icy_sixel::SixelImage::decode(&whole).expect("a sixel graphic")
+        })
+        .collect();
+    let far = decoded.iter().max_by_key(|image| image.width).expect("two");
+    let pixel = |x: usize, y: usize| &far.pixels[(y * far.width + x) * 4..][..4];
+    assert_eq!(pixel(4, 4), [255, 255, 255, 255], "the picture");
+    let (x, y) = (far.width - 4, far.height - 4);
+    assert!(
+        decoded.len() > 1 && pixel(x, y)[3] == 0,
+        "the own picture's place is left out"
+    );
 }
