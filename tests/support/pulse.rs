@@ -1,10 +1,13 @@
 //! A private PulseAudio: no card, no system, no other user of it.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
+
+use facetty::io::clock;
 
 /// Names the server's folder to the process in which the test itself runs.
 const FOLDER: &str = "FACETTY_TEST_SOUND";
@@ -97,6 +100,14 @@ impl Server {
             let before = said.len();
             log.read_line(&mut said).expect("its log");
             assert!(said.len() > before, "the sound server ended: {said}");
+        }
+        // Its clients do not wait for a socket; on its very first start it is late with that.
+        let deadline = clock::now() + PATIENCE;
+        while UnixStream::connect(folder.join("run/native")).is_err() {
+            let ended = process.try_wait().expect("a child");
+            assert!(ended.is_none(), "the sound server ended, {ended:?}: {said}");
+            assert!(clock::now() < deadline, "nobody listens at its socket: {said}");
+            std::thread::yield_now();
         }
         // Read on, so that it is never held up by a full pipe.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
