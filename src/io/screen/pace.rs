@@ -11,7 +11,8 @@
 //! ```
 //!
 //! The round trip without waiting is measured by a question of its own (`CSI c`), sent when nothing
-//! is under way. Its answer has another shape, so one that was lost before it is noticed.
+//! is under way, and followed by nothing: ssh would put both into one packet, which arrives as a whole.
+//! Its answer has another shape, so one that was lost before it is noticed.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -79,7 +80,8 @@ pub(super) struct Pace {
     limit: Option<f64>,
     under_way: VecDeque<Sent>,
     answers: Answers,
-    /// The last answer.
+    /// The last answer, and the last one to a frame's question.
+    heard: Option<Instant>,
     answered: Option<Instant>,
     /// The last question of its own.
     asked: Instant,
@@ -100,6 +102,8 @@ struct Sent {
     bytes: usize,
     /// A question of its own, that is no frame.
     is_probe: bool,
+    /// Nothing was under way when it was asked, and nothing follows before its answer.
+    is_alone: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +126,7 @@ impl Pace {
             limit: limit.map(|limit| (limit as f64).max(1.0)),
             under_way: VecDeque::with_capacity(8),
             answers: Answers::Unknown,
+            heard: None,
             answered: None,
             asked: now,
             patience: PATIENCE,
@@ -146,6 +151,10 @@ impl Pace {
         if frames >= window {
             return Turn::Wait(self.asks_again());
         }
+        let measuring = self.under_way.iter().find(|sent| sent.is_alone);
+        if let Some(sent) = measuring.filter(|sent| now < sent.at + DEAF) {
+            return Turn::Wait(sent.at + DEAF);
+        }
         let open = self.idle.checked_sub(LEAD).unwrap_or(self.idle);
         if now < open {
             return Turn::Wait(open);
@@ -166,13 +175,16 @@ impl Pace {
             return false;
         }
         if self.answers != Answers::None {
-            if self.answered.is_none_or(|answered| answered < self.asked) {
+            if self.heard.is_none_or(|heard| heard < self.asked) {
                 self.patience = (self.patience * 2).min(LONGEST_PATIENCE);
             }
+            // At first, when nothing is known, the first frame does not wait for an answer.
+            let is_alone = self.answers == Answers::Given && self.under_way.is_empty();
             self.under_way.push_back(Sent {
                 at: now,
                 bytes: 0,
                 is_probe: true,
+                is_alone,
             });
         }
         self.asked = now;
@@ -200,6 +212,7 @@ impl Pace {
                 at: began,
                 bytes,
                 is_probe: false,
+                is_alone: false,
             });
         } else {
             // A terminal that answers nothing may still be slow to take.
@@ -232,14 +245,12 @@ impl Pace {
         self.heard(now);
         if let Some(probe) = self.under_way.iter().position(|sent| sent.is_probe) {
             let sent = self.under_way[probe];
-            let was_alone = probe == 0;
             self.under_way.drain(..=probe);
-            if was_alone && self.answered.is_none_or(|answered| answered <= sent.at) {
+            if sent.is_alone {
                 self.round_trip = now.saturating_duration_since(sent.at);
                 self.measured = Some(now);
             }
         }
-        self.answered = Some(now);
         self.correct(now);
     }
 
@@ -267,6 +278,7 @@ impl Pace {
             self.rate = None;
         }
         self.answers = Answers::Given;
+        self.heard = Some(now);
         self.patience = PATIENCE;
     }
 

@@ -91,14 +91,22 @@ impl Line {
             }
         }
         self.pace.handle_timeout(now);
-        if self.pace.asks(now) {
+        let asks = self.pace.asks(now);
+        if asks {
             self.queue.push_back((Item::Probe, 3.0));
             self.probes += 1;
         }
         if now >= self.next_picture
             && let Turn::Go(bytes) = self.pace.turn(self.most, now)
         {
-            self.queue.push_back((Item::Frame, bytes as f64));
+            // What is written at once arrives at once: ssh makes one packet of it.
+            match self.queue.back_mut() {
+                Some((_, left)) if asks => {
+                    *left += bytes as f64;
+                    self.queue.push_back((Item::Frame, 0.0));
+                }
+                _ => self.queue.push_back((Item::Frame, bytes as f64)),
+            }
             self.pace.wrote(bytes, now, now);
             self.sent.push((now, bytes));
             self.next_picture = now + 33 * MS;
