@@ -476,7 +476,7 @@ mod tests {
         let said = start(config.clone(), events.clone()).map(drop);
         let said = said.expect_err("there is no file").to_string();
         assert!(
-            said.starts_with("--mic: cannot read /nowhere/voice.wav"),
+            said.starts_with("--mic: cannot open /nowhere/voice.wav"),
             "{said}"
         );
         let config = SoundConfig {

@@ -137,11 +137,13 @@ fn join(room: &str, key: &str) -> String {
 
 #[test]
 fn rooms_and_keys_have_their_limits() {
-    for room in ["a", "Stand-up_2.0", &"x".repeat(64), "ws", "..."] {
+    for room in ["a", "Stand-up_2.0", &"x".repeat(64), "wss", "..."] {
         assert!(ClientMessage::parse(&join(room, KEY)).is_ok(), "{room}");
     }
     for room in [
         "",
+        "ws",
+        "healthz",
         " ",
         "a b",
         "a/b",
