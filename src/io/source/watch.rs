@@ -134,17 +134,19 @@ impl Watcher<'_> {
         let mut seen = 0;
         let mut camera = None;
         loop {
-            match inbox.try_recv() {
-                Ok(Report::Opened(name, size)) => camera = Some((name, size)),
-                Ok(Report::Failed(why)) => return End::Failed(why),
-                Err(TryRecvError::Disconnected) => {
-                    return End::Failed("the camera's driver broke down".to_owned());
+            let failure = match inbox.try_recv() {
+                Ok(Report::Opened(name, size)) => {
+                    camera = Some((name, size));
+                    None
                 }
-                Err(TryRecvError::Empty) => {}
-            }
+                Ok(Report::Failed(why)) => Some(why),
+                Err(TryRecvError::Disconnected) => Some("the camera's driver broke down".to_owned()),
+                Err(TryRecvError::Empty) => None,
+            };
             if self.sink.is_stopped() || !self.sink.is_on() {
                 return End::Unwanted;
             }
+            // What a camera showed before it failed counts, however late it is looked at.
             let (now, pictures) = (clock::now(), round.pictures.load(Ordering::Acquire));
             if pictures != seen {
                 if seen == 0 {
@@ -152,6 +154,9 @@ impl Watcher<'_> {
                 }
                 seen = pictures;
                 deadline = now + self.timing.silence;
+            }
+            if let Some(why) = failure {
+                return End::Failed(why);
             }
             match deadline.checked_duration_since(now) {
                 Some(rest) if !rest.is_zero() => std::thread::park_timeout(rest),
