@@ -59,9 +59,7 @@ impl Apm {
     fn new(echo: bool) -> Self {
         let rate = RATE as usize;
         let buffer = || AudioBuffer::from_sample_rates(rate, 1, rate, 1, rate);
-        let mut config = EchoCanceller3Config::default();
-        // Finds out within seconds that a headset has no echo, and leaves the voice alone then.
-        config.transparent_mode.use_hmm = true;
+        let config = EchoCanceller3Config::default();
         Self {
             stream: StreamConfig::new(rate, 1, false),
             render: buffer(),
