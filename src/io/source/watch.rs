@@ -264,10 +264,16 @@ mod tests {
     use crate::io::slot::Slot;
     use crate::media::frame::I420;
 
-    const QUICK: Timing = Timing {
+    /// Nothing but what the camera does ends it, however slow this machine is.
+    const PATIENT: Timing = Timing {
         opening: Duration::from_secs(20),
-        silence: Duration::from_millis(50),
+        silence: Duration::from_secs(20),
         retry: Duration::from_millis(1),
+    };
+
+    const QUICK: Timing = Timing {
+        silence: Duration::from_millis(50),
+        ..PATIENT
     };
 
     /// What a camera that is opened does.
@@ -322,7 +328,7 @@ mod tests {
     }
 
     /// A watched camera that follows `scripts` one after the other, then works.
-    fn rig(scripts: &[Script]) -> Rig {
+    fn rig(scripts: &[Script], timing: Timing) -> Rig {
         let scripts: Mutex<VecDeque<Script>> = Mutex::new(scripts.iter().copied().collect());
         let (sender, events) = mpsc::channel(8);
         let control = Arc::new(Control::default());
@@ -349,7 +355,7 @@ mod tests {
                 })),
             }
         });
-        let thread = std::thread::spawn(move || watch(&sink, &make, QUICK));
+        let thread = std::thread::spawn(move || watch(&sink, &make, timing));
         Rig {
             source: Some(Source {
                 control,
@@ -409,7 +415,10 @@ mod tests {
 
     #[test]
     fn a_camera_that_is_unplugged_is_lost_once_and_comes_back_once() {
-        let mut rig = rig(&[Script::Pictures(3), Script::Absent, Script::Absent, Script::Works]);
+        let mut rig = rig(
+            &[Script::Pictures(3), Script::Absent, Script::Absent, Script::Works],
+            PATIENT,
+        );
         rig.ready();
         assert_eq!(
             rig.event(),
@@ -423,7 +432,7 @@ mod tests {
 
     #[test]
     fn a_camera_that_falls_silent_is_given_up_and_taken_anew() {
-        let mut rig = rig(&[Script::Hangs]);
+        let mut rig = rig(&[Script::Hangs], QUICK);
         rig.ready();
         assert_eq!(
             rig.event(),
@@ -437,7 +446,7 @@ mod tests {
 
     #[test]
     fn without_a_camera_there_is_one_line_and_another_try_when_turned_on() {
-        let mut rig = rig(&[Script::Absent]);
+        let mut rig = rig(&[Script::Absent], PATIENT);
         assert_eq!(
             rig.event(),
             Some(SourceEvent::Failed("no camera found".to_owned()))
@@ -450,7 +459,7 @@ mod tests {
 
     #[test]
     fn turned_off_the_camera_is_closed_and_turned_on_it_is_open_again() {
-        let mut rig = rig(&[]);
+        let mut rig = rig(&[], PATIENT);
         rig.ready();
         for _ in 0..3 {
             rig.open_cameras(1);
