@@ -31,7 +31,7 @@ fn has_picture(screen: &vt100::Screen, size: Cells) -> bool {
             let Some(cell) = screen.cell(row, col) else {
                 continue;
             };
-            halves += usize::from(["▀", "▄"].contains(&cell.contents()));
+            halves += usize::from(["▀", "▄", "▌", "▐"].contains(&cell.contents()));
             if let vt100::Color::Rgb(r, g, b) = cell.bgcolor() {
                 colours.insert((r, g, b));
             }

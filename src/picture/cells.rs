@@ -312,13 +312,19 @@ impl Paint {
     }
 }
 
+impl From<Rgb> for Paint {
+    fn from(Rgb { r, g, b }: Rgb) -> Self {
+        Self::rgb(r, g, b)
+    }
+}
+
 impl From<Ink> for Paint {
     fn from(ink: Ink) -> Self {
         match ink {
             Ink::Default => Self::DEFAULT,
             Ink::Indexed(index @ 0..=15) => Self::named(index),
             Ink::Indexed(index) => Self::palette(index),
-            Ink::Rgb(Rgb { r, g, b }) => Self::rgb(r, g, b),
+            Ink::Rgb(rgb) => rgb.into(),
             Ink::Beneath => Self::BENEATH,
         }
     }
@@ -346,6 +352,13 @@ pub(super) struct Cell {
 }
 
 impl Cell {
+    /// Whether it shows this glyph of a picture in these colours.
+    pub(super) fn is_same(&self, glyph: char, fg: Paint, bg: Paint) -> bool {
+        let is_ink = self.fg == fg || glyph == ' ';
+        let is_ground = self.bg == bg || glyph == '█';
+        self.glyph == Glyph::from(glyph) && is_ink && is_ground
+    }
+
     /// What a cleared terminal shows.
     pub(super) const BLANK: Self = Self {
         glyph: Glyph::SPACE,

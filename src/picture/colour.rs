@@ -58,77 +58,96 @@ impl Rgb {
     }
 }
 
-/// What remains of a channel where the picture lies dim behind text.
-pub(super) const fn dimmed(channel: u8) -> u8 {
-    ((channel as u16 * 3) >> 3) as u8
+/// What remains of a sample where the picture lies dim behind text; `zero` stands for none.
+pub(super) const fn dimmed(sample: u8, zero: u8) -> u8 {
+    ((sample as u16 * 3 + zero as u16 * 5) >> 3) as u8
 }
 
-/// Turns rows of Y, U, V into rows of red, green, blue.
-///
-/// Everything is in 16 bits so that the compiler makes vectors of it: samples are shifted to 7
-/// fractional bits, factors have 13, and the upper half of their product has 4.
-#[derive(Clone, Copy)]
-pub(super) struct YuvToRgb {
-    black: i16,
-    luma: i16,
-    red_v: i16,
-    green_u: i16,
-    green_v: i16,
-    blue_u: i16,
-}
+/// What Y, U, V stand for: a matrix (ITU-R BT.601-7 or BT.709-6, section 3) and a range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ColourSpace(u8);
 
-impl YuvToRgb {
-    /// For pictures of this matrix (ITU-R BT.601-7 or BT.709-6, section 3) and range.
-    pub(super) fn new(matrix: Matrix, range: Range) -> Self {
-        let (red_v, green_u, green_v, blue_u) = match matrix {
-            Matrix::Bt601 => (1.402, -0.344_136, -0.714_136, 1.772),
-            Matrix::Bt709 => (1.5748, -0.187_324, -0.468_124, 1.8556),
+impl ColourSpace {
+    pub(super) const fn new(matrix: Matrix, range: Range) -> Self {
+        let matrix = match matrix {
+            Matrix::Bt601 => 0,
+            Matrix::Bt709 => 1,
         };
-        let (black, luma, chroma) = match range {
-            Range::Limited => (16, 255.0 / 219.0, 255.0 / 224.0),
-            Range::Full => (0, 1.0, 1.0),
+        let range = match range {
+            Range::Limited => 0,
+            Range::Full => 2,
         };
-        let fixed = |factor: f64| (factor * 8192.0).round() as i16;
-        Self {
-            black,
-            luma: fixed(luma),
-            red_v: fixed(red_v * chroma),
-            green_u: fixed(green_u * chroma),
-            green_v: fixed(green_v * chroma),
-            blue_u: fixed(blue_u * chroma),
+        Self(matrix | range)
+    }
+
+    /// 0 to 3.
+    pub(super) const fn index(self) -> u8 {
+        self.0
+    }
+
+    /// Of a number's last two bits.
+    pub(super) const fn from_index(index: u8) -> Self {
+        Self(index & 3)
+    }
+
+    /// The luma of black.
+    pub(super) const fn black(self) -> u8 {
+        if self.0 & 2 == 0 { 16 } else { 0 }
+    }
+
+    /// The colour of Y, U, V.
+    pub(super) fn rgb(self, [y, u, v]: [f32; 3]) -> Rgb {
+        let &Factors {
+            luma,
+            red_v,
+            green_u,
+            green_v,
+            blue_u,
+        } = &FACTORS[usize::from(self.0)];
+        let y = (y - f32::from(self.black())) * luma;
+        let (u, v) = (u - 128.0, v - 128.0);
+        // The conversion takes what is below 0 or above 255 to the end of the range.
+        let channel = |value: f32| (value + 0.5) as u8;
+        Rgb {
+            r: channel(y + v * red_v),
+            g: channel(y + u * green_u + v * green_v),
+            b: channel(y + u * blue_u),
         }
     }
 
-    /// Converts a row; all slices have the length of `y`.
-    pub(super) fn row(&self, [y, u, v]: [&[u8]; 3], [r, g, b]: [&mut [u8]; 3]) {
-        let n = y.len();
-        let (u, v) = (&u[..n], &v[..n]);
-        let (r, g, b) = (&mut r[..n], &mut g[..n], &mut b[..n]);
-        for i in 0..n {
-            // 8 is half of the last digit, 1 makes up for the products being rounded down.
-            let luma = upper(i16::from(y[i]) - self.black, self.luma) + 9;
-            let (u, v) = (i16::from(u[i]) - 128, i16::from(v[i]) - 128);
-            r[i] = channel(luma + upper(v, self.red_v));
-            g[i] = channel(luma + upper(u, self.green_u) + upper(v, self.green_v));
-            b[i] = channel(luma + upper(u, self.blue_u));
-        }
-    }
-
-    /// Converts a row's luma alone.
-    pub(super) fn grey_row(&self, y: &[u8], grey: &mut [u8]) {
-        for (grey, &y) in grey.iter_mut().zip(y) {
-            *grey = channel(upper(i16::from(y) - self.black, self.luma) + 9);
-        }
+    /// The light of Y alone, 0 to 255.
+    pub(super) fn grey(self, y: f32) -> f32 {
+        let Factors { luma, .. } = FACTORS[usize::from(self.0)];
+        ((y - f32::from(self.black())) * luma).clamp(0.0, 255.0)
     }
 }
 
-/// The upper half of a product: `sample` with no, `factor` with 13, the result with 4 fractional bits.
-fn upper(sample: i16, factor: i16) -> i16 {
-    ((i32::from(sample << 7) * i32::from(factor)) >> 16) as i16
+struct Factors {
+    luma: f32,
+    red_v: f32,
+    green_u: f32,
+    green_v: f32,
+    blue_u: f32,
 }
 
-fn channel(fixed: i16) -> u8 {
-    (fixed >> 4).clamp(0, 255) as u8
+static FACTORS: [Factors; 4] = [
+    factors(0.299, 0.114, 219.0, 224.0),
+    factors(0.2126, 0.0722, 219.0, 224.0),
+    factors(0.299, 0.114, 255.0, 255.0),
+    factors(0.2126, 0.0722, 255.0, 255.0),
+];
+
+/// Of the shares of red and blue in luma, and how far luma and colour reach.
+const fn factors(kr: f32, kb: f32, luma: f32, chroma: f32) -> Factors {
+    let kg = 1.0 - kr - kb;
+    let (red, blue) = (2.0 * (1.0 - kr), 2.0 * (1.0 - kb));
+    Factors {
+        luma: 255.0 / luma,
+        red_v: red * 255.0 / chroma,
+        green_u: -blue * kb / kg * 255.0 / chroma,
+        green_v: -red * kr / kg * 255.0 / chroma,
+        blue_u: blue * 255.0 / chroma,
+    }
 }
 
 #[cfg(test)]
@@ -147,19 +166,19 @@ mod tests {
                     Range::Limited => (16.0, 219.0, 224.0),
                     Range::Full => (0.0, 255.0, 255.0),
                 };
-                let convert = YuvToRgb::new(matrix, range);
+                let space = ColourSpace::new(matrix, range);
+                assert_eq!(ColourSpace::from_index(space.index() | 8), space);
                 for y in (0..=255).step_by(5) {
                     for u in (0..=255).step_by(15) {
                         for v in (0..=255).step_by(15) {
-                            let (mut r, mut g, mut b) = ([0], [0], [0]);
-                            convert.row([&[y], &[u], &[v]], [&mut r, &mut g, &mut b]);
+                            let got = space.rgb([y as f32, u as f32, v as f32]);
                             let luma = (f64::from(y) - black) / luma;
                             let (pb, pr) = ((f64::from(u) - 128.0) / chroma, (f64::from(v) - 128.0) / chroma);
                             let (er, eb) = (luma + 2.0 * (1.0 - kr) * pr, luma + 2.0 * (1.0 - kb) * pb);
                             let eg = (luma - kr * er - kb * eb) / (1.0 - kr - kb);
-                            for (got, exact) in [(r, er), (g, eg), (b, eb)] {
+                            for (got, exact) in [(got.r, er), (got.g, eg), (got.b, eb)] {
                                 let exact = (exact * 255.0).clamp(0.0, 255.0);
-                                let off = (f64::from(got[0]) - exact).abs();
+                                let off = (f64::from(got) - exact).abs();
                                 assert!(
                                     off <= 1.0,
                                     "{matrix:?} {range:?} {y} {u} {v}: {got:?} for {exact}"

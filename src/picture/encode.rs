@@ -1,6 +1,11 @@
 //! The escape stream: cells to the fewest bytes.
 
 use super::cells::{Attrs, Cell, Glyph, Paint, PaintKind};
+use super::colour::Rgb;
+use super::look::Look;
+
+/// The most bytes that one cell of a picture takes, and the end of the frame.
+pub(super) const LARGEST: usize = 64;
 
 /// Begins a frame that the terminal shows at once (DEC private mode 2026), and sets the pen plain.
 const BEGIN: &[u8] = b"\x1b[?2026h\x1b[m";
@@ -81,38 +86,59 @@ impl<'a> Stream<'a> {
         self.wrote(x, y, cols, sure);
     }
 
-    /// Writes a cell of two colours, one above the other, by whichever half block takes fewer bytes.
-    pub(super) fn halves(&mut self, (x, y): (u16, u16), cols: u16, top: Paint, bottom: Paint) {
-        const UPPER: &[u8] = "▀".as_bytes();
-        const LOWER: &[u8] = "▄".as_bytes();
-        const FULL: &[u8] = "█".as_bytes();
-        self.go(x, y);
-        let (fg, bg, glyph) = if top == bottom {
-            if self.fg == top && self.bg != top {
-                (top, self.bg, FULL)
-            } else {
-                (self.fg, top, b" ".as_slice())
+    /// Writes a cell of a picture, with the colours the other way round where that takes fewer bytes;
+    /// says what was written.
+    pub(super) fn look(&mut self, place: (u16, u16), cols: u16, look: &Look) -> Cell {
+        let &Look {
+            glyph,
+            inverse,
+            fg,
+            bg,
+        } = look;
+        match inverse {
+            Some(full) if glyph == ' ' => {
+                if self.fg == bg && self.bg != bg {
+                    self.glyph(place, cols, full, bg, self.bg)
+                } else {
+                    self.glyph(place, cols, ' ', self.fg, bg)
+                }
             }
-        } else {
-            let upper = u8::from(self.fg != top) + u8::from(self.bg != bottom);
-            let lower = u8::from(self.fg != bottom) + u8::from(self.bg != top);
-            if upper <= lower {
-                (top, bottom, UPPER)
-            } else {
-                (bottom, top, LOWER)
+            Some(inverse) => {
+                let as_is = u8::from(self.fg != fg) + u8::from(self.bg != bg);
+                let turned = u8::from(self.fg != bg) + u8::from(self.bg != fg);
+                if as_is <= turned {
+                    self.glyph(place, cols, glyph, fg, bg)
+                } else {
+                    self.glyph(place, cols, inverse, bg, fg)
+                }
             }
-        };
-        self.pen(fg, bg, Attrs::NONE);
-        self.tail.push(glyph);
-        self.wrote(x, y, cols, true);
+            None => self.glyph(place, cols, glyph, fg, bg),
+        }
     }
 
-    /// Writes a character in the terminal's own colours.
-    pub(super) fn plain(&mut self, (x, y): (u16, u16), cols: u16, c: char) {
+    /// Writes a plain character in two colours; says what was written.
+    pub(super) fn glyph(&mut self, (x, y): (u16, u16), cols: u16, c: char, fg: Paint, bg: Paint) -> Cell {
+        let glyph = Glyph::from(c);
         self.go(x, y);
-        self.pen(Paint::DEFAULT, Paint::DEFAULT, Attrs::NONE);
-        self.push(Glyph::from(c));
+        self.pen(fg, bg, Attrs::NONE);
+        self.push(glyph);
         self.wrote(x, y, cols, true);
+        Cell {
+            glyph,
+            fg,
+            bg,
+            ..Cell::BLANK
+        }
+    }
+
+    /// The pen's colours, of the text and behind it.
+    pub(super) fn colours(&self) -> [Paint; 2] {
+        [self.fg, self.bg]
+    }
+
+    /// Whether the next cell is written without moving the cursor.
+    pub(super) fn is_at(&self, place: (u16, u16)) -> bool {
+        self.cursor == Some(place)
     }
 
     fn push(&mut self, glyph: Glyph) {
@@ -306,6 +332,14 @@ impl Tail {
             }
         }
     }
+}
+
+/// The bytes that set a colour take, roughly.
+pub(super) fn colour_bytes(rgb: Rgb) -> u8 {
+    // `38;2;`, and a `;` behind each channel
+    [rgb.r, rgb.g, rgb.b]
+        .iter()
+        .fold(5, |sum, &c| sum + DECIMAL[usize::from(c)].1)
 }
 
 /// For each byte its decimal digits and a `;`, and how many bytes that is.

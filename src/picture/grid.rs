@@ -1,75 +1,87 @@
 //! The cells of a screen, what is known of them side by side.
 
 use super::cells::{Cell, Paint};
-use super::colour::{ColorDepth, Rgb, YuvToRgb, dimmed};
-use super::mono;
-use super::palette::Palette;
+use super::colour::{ColourSpace, dimmed};
+use super::fit::{COMPARED, Samples};
+use super::look::CellSamples;
+use super::shapes::{CHROMA, Sampling};
 use crate::units::{CellRect, Cells};
 
-/// What a cell is.
+/// What a cell is: one of the constants, or a picture's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Kind {
+pub(super) struct Kind(u8);
+
+impl Kind {
     /// As a cleared terminal has it.
-    Empty,
-    /// A picture's; see [`Grid::channels`].
-    Picture,
-    /// A picture's, darkened: another kind, so that a sheet opens and closes at once whatever it costs.
-    Dimmed,
+    pub(super) const EMPTY: Self = Self(0);
     /// The interface's; see [`Grid::text`].
-    Text,
+    pub(super) const TEXT: Self = Self(1);
     /// Of the terminal: not known.
-    Unknown,
-}
+    pub(super) const UNKNOWN: Self = Self(2);
+    const PICTURE: u8 = 8;
+    /// A picture's, darkened: another kind, so that a sheet opens and closes at once whatever it costs.
+    const DIMMED: u8 = 16;
 
-/// Whether a cell of this [`Kind`] is a picture's.
-pub(super) const fn is_picture(kind: u8) -> bool {
-    kind == Kind::Picture as u8 || kind == Kind::Dimmed as u8
-}
+    /// A picture's, its samples in that space.
+    pub(super) const fn picture(space: ColourSpace) -> Self {
+        Self(Self::PICTURE | space.index())
+    }
 
-/// What is written for a picture's cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
-    Halves(Paint, Paint),
-    Glyph(char),
+    pub(super) const fn is_picture(self) -> bool {
+        self.0 >= Self::PICTURE
+    }
+
+    pub(super) const fn is_dimmed(self) -> bool {
+        self.0 & Self::DIMMED != 0
+    }
+
+    pub(super) const fn space(self) -> ColourSpace {
+        ColourSpace::from_index(self.0)
+    }
 }
 
 /// All cells, what is known of them side by side: plain loops over bytes compare many at once.
 #[derive(Default)]
 pub(super) struct Grid {
     pub(super) cols: usize,
-    /// Red, green, blue of each pixel, two rows of pixels to a row of cells; 0 where there is no
-    /// picture. Without colours: the left and the right half's grey, and nothing.
-    pub(super) channels: [Vec<u8>; 3],
-    /// [`Kind`] of each cell.
-    pub(super) kind: Vec<u8>,
+    /// Columns and what fills them up, so that many are always taken at once.
+    pub(super) stride: usize,
+    /// For each row of cells a plane for each place in the cell, `stride` samples each.
+    luma: Vec<u8>,
+    /// Likewise.
+    chroma: [Vec<u8>; 2],
+    places: usize,
+    pub(super) kind: Vec<Kind>,
+    /// Text, and on the terminal what stands for a picture's cell.
     pub(super) text: Vec<Cell>,
     /// Whether there is text in each row.
     pub(super) has_text: Vec<bool>,
-    /// A row of samples on its way.
-    grey: Vec<u8>,
 }
 
 impl Grid {
-    pub(super) fn resize(&mut self, size: Cells) {
-        self.cols = usize::from(size.cols);
-        let cells = self.cols * usize::from(size.rows);
-        for channel in &mut self.channels {
-            channel.resize(cells * 2, 0);
+    pub(super) fn resize(&mut self, size: Cells, sampling: Sampling) {
+        let (cols, rows) = (usize::from(size.cols), usize::from(size.rows));
+        self.cols = cols;
+        self.stride = cols.next_multiple_of(COMPARED);
+        self.places = sampling.len();
+        self.luma.clear();
+        self.luma.resize(rows * self.places * self.stride, 0);
+        for plane in &mut self.chroma {
+            plane.clear();
+            // Neutral: no colour is ever put in where there are none.
+            plane.resize(rows * CHROMA * self.stride, 128);
         }
-        self.kind.resize(cells, 0);
-        self.text.resize(cells, Cell::BLANK);
-        self.has_text.resize(usize::from(size.rows), false);
-        self.clear();
-        self.text.fill(Cell::BLANK);
+        self.kind.clear();
+        self.kind.resize(cols * rows, Kind::EMPTY);
+        self.text.clear();
+        self.text.resize(cols * rows, Cell::BLANK);
+        self.has_text.clear();
+        self.has_text.resize(rows, false);
     }
 
     /// Makes every cell empty.
     pub(super) fn clear(&mut self) {
-        for channel in &mut self.channels {
-            channel.fill(0);
-        }
-        self.kind.fill(Kind::Empty as u8);
+        self.kind.fill(Kind::EMPTY);
         self.has_text.fill(false);
     }
 
@@ -77,131 +89,125 @@ impl Grid {
         y * self.cols + x
     }
 
-    pub(super) fn samples(&self, x: usize, y: usize) -> [u8; 6] {
-        let upper = 2 * y * self.cols + x;
-        let lower = upper + self.cols;
-        let [r, g, b] = &self.channels;
-        [r[upper], g[upper], b[upper], r[lower], g[lower], b[lower]]
-    }
-
-    fn set_samples(&mut self, x: usize, y: usize, samples: [u8; 6]) {
-        let upper = 2 * y * self.cols + x;
-        let lower = upper + self.cols;
-        for (channel, i) in self.channels.iter_mut().zip(0..) {
-            channel[upper] = samples[i];
-            channel[lower] = samples[i + 3];
+    /// The samples of a row of cells.
+    #[inline(always)]
+    pub(super) fn row(&self, y: usize) -> Samples<'_> {
+        let luma = self.places * self.stride;
+        let chroma = CHROMA * self.stride;
+        let chroma = y * chroma..(y + 1) * chroma;
+        let [u, v] = &self.chroma;
+        Samples {
+            luma: &self.luma[y * luma..(y + 1) * luma],
+            chroma: [&u[chroma.clone()], &v[chroma]],
+            stride: self.stride,
         }
     }
 
-    /// Lays the planes of a picture, two rows of pixels to a row of cells, into an area.
-    pub(super) fn put(&mut self, to: CellRect, planes: [&[u8]; 3], convert: &YuvToRgb, mirror: bool) {
+    /// The samples of a cell.
+    pub(super) fn samples(&self, x: usize, y: usize) -> CellSamples {
+        let row = self.row(y);
+        let mut samples = CellSamples::default();
+        for (i, sample) in samples.luma[..self.places].iter_mut().enumerate() {
+            *sample = row.luma[i * self.stride + x];
+        }
+        for (plane, from) in samples.chroma.iter_mut().zip(row.chroma) {
+            for (i, sample) in plane.iter_mut().enumerate() {
+                *sample = from[i * self.stride + x];
+            }
+        }
+        samples
+    }
+
+    pub(super) fn set_samples(&mut self, x: usize, y: usize, samples: &CellSamples) {
+        let start = y * self.places * self.stride + x;
+        for (i, &sample) in samples.luma[..self.places].iter().enumerate() {
+            self.luma[start + i * self.stride] = sample;
+        }
+        let start = y * CHROMA * self.stride + x;
+        for (to, plane) in self.chroma.iter_mut().zip(&samples.chroma) {
+            for (i, &sample) in plane.iter().enumerate() {
+                to[start + i * self.stride] = sample;
+            }
+        }
+    }
+
+    /// Takes a row of samples of a picture's plane (0 is luma) in an area; those of the same column
+    /// of all cells lie side by side.
+    pub(super) fn put(&mut self, to: CellRect, plane: usize, sampling: Sampling, y: usize, row: &[u8]) {
+        let (samples, places) = match plane {
+            0 => (&mut self.luma, self.places),
+            _ => (&mut self.chroma[plane - 1], CHROMA),
+        };
+        let (cell, place) = (y / sampling.rows, y % sampling.rows * sampling.cols);
+        let start = ((usize::from(to.y) + cell) * places + place) * self.stride + usize::from(to.x);
         let cols = usize::from(to.cols);
-        for y in 0..usize::from(to.rows) * 2 {
-            let from = y * cols..(y + 1) * cols;
-            let row = self.pixel_row(to, y);
-            let rgb = self.channels.each_mut().map(|channel| &mut channel[row.clone()]);
-            convert.row(planes.map(|plane| &plane[from.clone()]), rgb);
-            if mirror {
-                for channel in &mut self.channels {
-                    channel[row.clone()].reverse();
-                }
-            }
+        for (column, from) in row.chunks_exact(cols).enumerate() {
+            let start = start + column * self.stride;
+            samples[start..start + cols].copy_from_slice(from);
         }
-        self.mark(to);
     }
 
-    /// Lays a plane of luma, two rows and two columns of samples to a cell, into an area.
-    pub(super) fn put_grey(&mut self, to: CellRect, luma: &[u8], convert: &YuvToRgb, mirror: bool) {
-        let mut grey = std::mem::take(&mut self.grey);
-        grey.resize(usize::from(to.cols) * 2, 0);
-        let cols = usize::from(to.cols);
-        for (y, luma) in luma.chunks_exact(cols * 2).enumerate() {
-            let row = self.pixel_row(to, y);
-            let [left, right, none] = &mut self.channels;
-            none[row.clone()].fill(0);
-            convert.grey_row(luma, &mut grey);
-            let cells = left[row.clone()].iter_mut().zip(&mut right[row.clone()]);
-            for ((left, right), grey) in cells.zip(grey.as_chunks::<2>().0) {
-                [*left, *right] = *grey;
-            }
-            if mirror {
-                left[row.clone()].swap_with_slice(&mut right[row.clone()]);
-                left[row.clone()].reverse();
-                right[row].reverse();
-            }
-        }
-        self.grey = grey;
-        self.mark(to);
-    }
-
-    fn pixel_row(&self, to: CellRect, y: usize) -> std::ops::Range<usize> {
-        let start = (usize::from(to.y) * 2 + y) * self.cols + usize::from(to.x);
-        start..start + usize::from(to.cols)
-    }
-
-    fn mark(&mut self, to: CellRect) {
+    /// Makes the cells of an area a picture's.
+    pub(super) fn mark(&mut self, to: CellRect, kind: Kind) {
         for y in to.y..to.y + to.rows {
             let at = self.at(usize::from(to.x), usize::from(y));
-            self.kind[at..at + usize::from(to.cols)].fill(Kind::Picture as u8);
+            self.kind[at..at + usize::from(to.cols)].fill(kind);
         }
     }
 
-    pub(super) fn dim(&mut self, x: usize, y: usize) {
+    /// Darkens what is a picture's among the cells of a row from `x` to `end`.
+    pub(super) fn dim(&mut self, x: usize, end: usize, y: usize) {
+        let mut x = x;
+        while x < end {
+            let kind = self.kind[self.at(x, y)];
+            let run = self.kind[self.at(x, y)..self.at(end, y)]
+                .iter()
+                .take_while(|k| **k == kind)
+                .count();
+            if kind.is_picture() && !kind.is_dimmed() {
+                self.dim_run(x, run, y, kind);
+            }
+            x += run;
+        }
+    }
+
+    fn dim_run(&mut self, x: usize, run: usize, y: usize, kind: Kind) {
         let at = self.at(x, y);
-        if self.kind[at] == Kind::Picture as u8 {
-            let samples = self.samples(x, y).map(dimmed);
-            self.set_samples(x, y, samples);
-            self.kind[at] = Kind::Dimmed as u8;
+        self.kind[at..at + run].fill(Kind(kind.0 | Kind::DIMMED));
+        let (stride, black) = (self.stride, kind.space().black());
+        let planes = |samples: &mut [u8], places: usize, zero: u8| {
+            for place in 0..places {
+                let start = (y * places + place) * stride + x;
+                for sample in &mut samples[start..start + run] {
+                    *sample = dimmed(*sample, zero);
+                }
+            }
+        };
+        planes(&mut self.luma, self.places, black);
+        for plane in &mut self.chroma {
+            planes(plane, CHROMA, 128);
         }
     }
 
     pub(super) fn set_text(&mut self, x: usize, y: usize, cell: Cell) {
-        self.set_samples(x, y, [0; 6]);
         let at = self.at(x, y);
-        self.kind[at] = Kind::Text as u8;
+        self.kind[at] = Kind::TEXT;
         self.text[at] = cell;
         self.has_text[y] = true;
     }
 
-    /// Takes over a cell.
-    pub(super) fn take(&mut self, x: usize, y: usize, from: &Grid) {
-        let at = self.at(x, y);
-        self.set_samples(x, y, from.samples(x, y));
-        if from.kind[at] == Kind::Text as u8 {
-            self.text[at] = from.text[at];
-        } else if self.kind[at] == Kind::Text as u8 {
-            self.text[at] = Cell::BLANK;
+    /// What is behind text that lets the picture through: its mean, darkened.
+    pub(super) fn beneath(&self, x: usize, y: usize) -> Paint {
+        let kind = self.kind[self.at(x, y)];
+        let space = kind.space();
+        let mut mean = self.samples(x, y).mean(self.places);
+        if !kind.is_dimmed() {
+            mean = mean.map(|sample| sample * 0.375);
+            let black = f32::from(space.black());
+            mean[0] += black * 0.625;
+            mean[1] += 80.0;
+            mean[2] += 80.0;
         }
-        self.kind[at] = from.kind[at];
-    }
-
-    /// What is behind text that lets the picture through.
-    pub(super) fn beneath(&self, x: usize, y: usize, depth: ColorDepth) -> Paint {
-        if depth == ColorDepth::Mono {
-            return Paint::DEFAULT;
-        }
-        let [r, g, b, r2, g2, b2] = self.samples(x, y);
-        let mut mean = [r.midpoint(r2), g.midpoint(g2), b.midpoint(b2)];
-        if self.kind[self.at(x, y)] != Kind::Dimmed as u8 {
-            mean = mean.map(dimmed);
-        }
-        let [r, g, b] = mean;
-        Paint::rgb(r, g, b)
-    }
-
-    /// What is written for a picture's cell: it depends on the samples and the place alone.
-    pub(super) fn look(&self, x: usize, y: usize, depth: ColorDepth) -> Look {
-        let [r, g, b, r2, g2, b2] = self.samples(x, y);
-        let pair = |palette: &Palette, paint: fn(u8) -> Paint| {
-            let upper = palette.dithered(Rgb::new(r, g, b), x, 2 * y);
-            let lower = palette.dithered(Rgb::new(r2, g2, b2), x, 2 * y + 1);
-            Look::Halves(paint(upper), paint(lower))
-        };
-        match depth {
-            ColorDepth::Truecolor => Look::Halves(Paint::rgb(r, g, b), Paint::rgb(r2, g2, b2)),
-            ColorDepth::Ansi256 => pair(Palette::ansi256(), Paint::palette),
-            ColorDepth::Ansi16 => pair(Palette::ansi16(), Paint::named),
-            ColorDepth::Mono => Look::Glyph(mono::glyph([r, g, r2, g2], x, y)),
-        }
+        space.rgb(mean).into()
     }
 }

@@ -21,17 +21,22 @@
 
 mod cells;
 mod colour;
+mod draw;
 mod encode;
+mod fit;
 mod glyphs;
 mod grid;
+mod look;
 mod mono;
 mod palette;
 mod resample;
 mod rgb;
 mod scale;
 mod screen;
+mod shapes;
 #[cfg(test)]
 mod tests;
+mod worth;
 
 pub use cells::{Attrs, Ink, Overlay, Style};
 pub use colour::{ColorDepth, Rgb};

@@ -87,20 +87,44 @@ impl Palette {
 
     /// The palette index for a pixel of this colour at this place of the screen.
     pub(super) fn dithered(&self, colour: Rgb, x: usize, y: usize) -> u8 {
-        let Rgb { r, g, b } = colour;
-        let key = usize::from(r >> 4) << 8 | usize::from(g >> 4) << 4 | usize::from(b >> 4);
-        let [dark, light] = self.pairs[key];
-        let (from, to) = (self.colours[usize::from(dark)], self.colours[usize::from(light)]);
+        let pair = self.pair(colour);
+        let [dark, light] = self.indices(pair);
+        if self.is_lighter(pair, colour, x, y) {
+            light
+        } else {
+            dark
+        }
+    }
+
+    /// The two that mixed look most like a colour, the darker first.
+    pub(super) fn pair(&self, Rgb { r, g, b }: Rgb) -> Pair {
+        Pair(self.pairs[usize::from(r >> 4) << 8 | usize::from(g >> 4) << 4 | usize::from(b >> 4)])
+    }
+
+    /// Their palette indices.
+    pub(super) fn indices(&self, pair: Pair) -> [u8; 2] {
+        pair.0.map(|index| self.first + index)
+    }
+
+    /// Whether a pixel of this colour at this place of the screen gets the lighter one of the two.
+    pub(super) fn is_lighter(&self, pair: Pair, colour: Rgb, x: usize, y: usize) -> bool {
+        let [from, to] = pair.0.map(|index| self.colours[usize::from(index)]);
         let along = dot(from, to, colour);
         let whole = distance(from, to);
         // along / whole > (threshold + ½) / 64, without the division
         let threshold = i32::from(BAYER[y & 7][x & 7]);
-        let index = if along * 64 > whole * threshold + whole / 2 {
-            light
-        } else {
-            dark
-        };
-        self.first + index
+        along * 64 > whole * threshold + whole / 2
+    }
+
+    /// The squared distance of a colour from the nearest mixture of two.
+    pub(super) fn off_mixture(&self, pair: Pair, colour: Rgb) -> i32 {
+        let [from, to] = pair.0.map(|index| self.colours[usize::from(index)]);
+        distance_from_mixture(colour, from, to)
+    }
+
+    /// The squared distance of a colour from that of a palette index.
+    pub(super) fn distance(&self, colour: Rgb, index: u8) -> i32 {
+        distance(colour, self.colours[usize::from(index - self.first)])
     }
 
     /// The palette index nearest to a colour.
@@ -108,6 +132,17 @@ impl Palette {
         let indexed = self.colours.iter().enumerate();
         let nearest = indexed.min_by_key(|&(_, &c)| distance(colour, c));
         self.first + nearest.map_or(0, |(index, _)| index as u8)
+    }
+}
+
+/// Two entries of a palette.
+#[derive(Clone, Copy)]
+pub(super) struct Pair([u8; 2]);
+
+impl Rgb {
+    /// The squared distance of two colours as mixtures are judged by.
+    pub(super) fn unlike(self, other: Self) -> i32 {
+        distance(self, other)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The planes of a picture at the size of the grid.
 
-use super::resample::{Resampler, halve};
-use crate::media::frame::{I420, Plane};
+use super::resample::{Order, Resampler, halve};
+use crate::media::frame::Plane;
 use crate::units::{CellRect, Size};
 
 /// Where a picture of `size` square pixels lies in `area`: as large as it can be at its own aspect
@@ -28,7 +28,8 @@ pub fn fit(size: Size, area: CellRect) -> CellRect {
     }
 }
 
-/// Scales the planes of pictures, each to the full grid: the colours are converted only there.
+/// Scales the planes of pictures, each to its own grid of samples: colours are converted only where
+/// one is sent.
 ///
 /// Buffers are kept from one picture to the next.
 #[derive(Default)]
@@ -36,44 +37,23 @@ pub(super) struct GridScaler {
     resampler: Resampler,
     /// The plane halved so often that the filter has little left to do, and the one before.
     halved: [Vec<u8>; 2],
-    scaled: [Vec<u8>; 3],
 }
 
 impl GridScaler {
-    /// The planes Y, U, V at `size`, rows without padding. Neither size may be empty.
-    pub(super) fn scale<'a>(&'a mut self, picture: &'a I420, size: Size) -> [&'a [u8]; 3] {
-        let planes = picture.planes();
-        for (index, plane) in planes.into_iter().enumerate() {
-            if !is_of(plane, size) {
-                self.plane(plane, size, index);
-            }
-        }
-        let mut scaled = self.scaled.each_ref().map(|s| s.as_slice());
-        for (scaled, plane) in scaled.iter_mut().zip(planes) {
-            if is_of(plane, size) {
-                *scaled = plane.data;
-            }
-        }
-        scaled
-    }
-
-    /// The plane Y alone, likewise.
-    pub(super) fn scale_luma<'a>(&'a mut self, picture: &'a I420, size: Size) -> &'a [u8] {
-        let [luma, _, _] = picture.planes();
-        if is_of(luma, size) {
-            return luma.data;
-        }
-        self.plane(luma, size, 0);
-        &self.scaled[0]
-    }
-
-    fn plane(&mut self, plane: Plane<'_>, size: Size, index: usize) {
+    /// Scales a plane to `to` samples across and down, and hands over each row with its number.
+    /// Neither size may be empty.
+    #[inline(always)]
+    pub(super) fn scale(
+        &mut self,
+        plane: Plane<'_>,
+        to: (usize, usize),
+        order: Order,
+        take: impl FnMut(usize, &[u8]),
+    ) {
         let Self {
             resampler,
             halved: [halved, spare],
-            scaled,
         } = self;
-        let to = (size.width as usize, size.height as usize);
         let (mut from, mut width, mut height) = (plane.data, plane.width, plane.height);
         // Means of 2x2 cost a tenth of the filter.
         while width % 2 == 0 && height % 2 == 0 && width >= to.0 * LEFT && height >= to.1 * LEFT {
@@ -81,13 +61,9 @@ impl GridScaler {
             std::mem::swap(halved, spare);
             (from, width, height) = (&*halved, width / 2, height / 2);
         }
-        resampler.scale(from, width, &mut scaled[index], to);
+        resampler.scale(from, width, to, order, take);
     }
 }
 
 /// A plane that has so many times the size that is wanted, or more, is halved.
 const LEFT: usize = 3;
-
-fn is_of(plane: Plane<'_>, size: Size) -> bool {
-    (plane.width, plane.height, plane.stride) == (size.width as usize, size.height as usize, plane.width)
-}

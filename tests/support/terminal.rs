@@ -295,15 +295,17 @@ impl Terminal {
                     false => (cell.fgcolor(), cell.bgcolor()),
                     true => (cell.bgcolor(), cell.fgcolor()),
                 };
+                let (fg, bg) = (brightness(fg), brightness(bg));
                 let (top, bottom) = match cell.contents() {
                     "▀" => (fg, bg),
                     "▄" => (bg, fg),
                     "█" => (fg, fg),
+                    "▌" | "▐" => (fg.midpoint(bg), fg.midpoint(bg)),
                     _ => (bg, bg),
                 };
                 let (x, y, width) = (usize::from(col), usize::from(row) * 2, usize::from(cols));
-                luma[y * width + x] = brightness(top);
-                luma[(y + 1) * width + x] = brightness(bottom);
+                luma[y * width + x] = top;
+                luma[(y + 1) * width + x] = bottom;
             }
         }
         picture
