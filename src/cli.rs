@@ -174,7 +174,7 @@ pub struct ShowArgs {
 /// The meeting point.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Where to listen, such as 0.0.0.0:7880 or [::]:7880; port 0 picks one
+    /// Where to listen, such as 0.0.0.0:7880; port 0 picks one
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:7880")]
     pub listen: SocketAddr,
     /// Pages of this origin may connect as well (repeatable)

@@ -58,6 +58,10 @@ impl Program {
     }
 
     fn spawn(mut command: Command, stdout: Stdio, args: String) -> Self {
+        // A group of its own: the kernel stops no process of a group that no shell looks after, and
+        // these tests may run in one.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child: Child = command
             .stdin(Stdio::piped())
             .stdout(stdout)
