@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 /// A picture may be so much earlier or later than its voice; people notice from 80 ms on.
-const TOLERANCE: f64 = 0.03;
+const TOLERANCE: f64 = 0.07;
 /// From the player to the ear: rings and the device's buffers.
 const DEVICE: f64 = 0.03;
 /// A picture is never held for longer, nor is the voice held back for more than this to wait for one.
