@@ -12,51 +12,31 @@ mod depth;
 mod known;
 mod pace;
 mod pixels;
+mod thread;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
 
-use self::compose::Composer;
 pub use self::depth::color_depth;
-use self::known::{GRAPHICS, Known, WHO};
-use self::pace::{Pace, Turn};
-use self::pixels::Protocol;
-use super::clock::now;
+use self::thread::ScreenThread;
 use super::slot::{Slot, Wake, unpark};
 use super::terminal::input::Reply;
-use super::terminal::{self, TerminalError, test_panic};
-use crate::media::frame::{I420, Picture};
+use super::terminal::{self, TerminalError};
+use crate::media::frame::I420;
 use crate::picture::{ColorDepth, RenderMode};
 use crate::signal::message::PeerId;
 use crate::ui::State;
 use crate::units::Size;
 
-/// The own picture is drawn with whatever else is; alone only where nothing was drawn for so long.
-const OWN_INTERVAL: Duration = Duration::from_millis(66);
-
-/// What is asked at the end of each frame (DSR): the answer says that it has arrived.
-const ARRIVED: &[u8] = b"\x1b[5n";
-
-/// What is asked alone (DA1).
-const PROBE: &[u8] = b"\x1b[c";
-
 /// Answers that may wait: more than are ever under way.
 const REPLIES: usize = 64;
-
-/// Without news, frames go on until so many of them were empty: what was too little to be drawn, or
-/// too much for one frame, is drawn then. The screen looks after each cell once in 64 frames.
-const SETTLED: u32 = 64;
-
-/// The time between these frames, and from news to the first of them: pictures at 30 a second leave no
-/// room for any.
-const SETTLE_INTERVAL: Duration = Duration::from_millis(66);
 
 /// How the screen is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -169,7 +149,7 @@ pub fn start_on(config: ScreenConfig, sink: Sink) -> Result<Screen, TerminalErro
             }
         }
     };
-    let thread = thread::Builder::new()
+    let thread = std::thread::Builder::new()
         .name("screen".to_owned())
         .spawn(run)
         .map_err(|error| TerminalError::Mode("draw on", error))?;
@@ -277,228 +257,12 @@ impl Drop for Screen {
         self.shared.ended.store(true, Ordering::Release);
         (self.shared.wake)();
         if let Some(thread) = self.thread.take()
-            && !thread.thread().id().eq(&thread::current().id())
+            && !thread.thread().id().eq(&std::thread::current().id())
         {
             // It may be stuck in a write to a stalled terminal, which only `restore` ends; whoever
             // drops the handle does not wait for that.
             drop(thread);
         }
-    }
-}
-
-struct ScreenThread<'a> {
-    shared: &'a Shared,
-    config: ScreenConfig,
-    /// What the terminal has said of itself, and whether it has said all.
-    known: Known,
-    was_asked: bool,
-    is_known: bool,
-    /// How many square pixels a cell shows.
-    cell: watch::Sender<Size>,
-    replies: Receiver<(Reply, Instant)>,
-    sink: Sink,
-    pace: Pace,
-    composer: Composer,
-    watched: Arc<Watched>,
-    /// A picture of the own camera; it waits for company until it is due.
-    own: Option<Picture>,
-    own_due: Instant,
-    /// What the terminal shows is not the newest.
-    is_stale: bool,
-    /// Empty frames until nothing is left to draw, and when the next one is due.
-    unsettled: u32,
-    settle_due: Instant,
-    /// Pictures of others that were taken since the last frame.
-    taken: u64,
-    out: Vec<u8>,
-}
-
-impl<'a> ScreenThread<'a> {
-    fn new(
-        shared: &'a Shared,
-        config: ScreenConfig,
-        replies: Receiver<(Reply, Instant)>,
-        cell: watch::Sender<Size>,
-        sink: Sink,
-    ) -> Self {
-        let now = now();
-        Self {
-            shared,
-            config,
-            known: Known::default(),
-            was_asked: false,
-            is_known: false,
-            cell,
-            replies,
-            sink,
-            pace: Pace::new(config.rate, now),
-            composer: Composer::new(config.depth.unwrap_or_default()),
-            watched: Arc::default(),
-            own: None,
-            own_due: now,
-            is_stale: false,
-            unsettled: 0,
-            settle_due: now,
-            taken: 0,
-            out: Vec::with_capacity(64 * 1024),
-        }
-    }
-
-    fn run(&mut self) -> io::Result<()> {
-        self.choose_mode();
-        while !self.shared.ended.load(Ordering::Acquire) {
-            self.take_replies();
-            let now = now();
-            self.pace.handle_timeout(now);
-            self.take_news(now);
-            let turn = if self.is_stale { self.draw(now)? } else { None };
-            let own_due = self.own.is_some().then_some(self.own_due);
-            let settle_due = (!self.is_stale && self.unsettled > 0).then_some(self.settle_due);
-            let deadline = [turn, own_due, settle_due, self.pace.deadline()];
-            // What came while this was written is taken at once: a waiting unpark ends `park`.
-            match deadline.into_iter().flatten().min() {
-                Some(at) => thread::park_timeout(at.saturating_duration_since(super::clock::now())),
-                None => thread::park(),
-            }
-        }
-        Ok(())
-    }
-
-    fn take_replies(&mut self) {
-        while let Ok((reply, at)) = self.replies.try_recv() {
-            self.known.learn(&reply);
-            match reply {
-                Reply::Status => self.pace.answered(at),
-                Reply::Attributes { .. } => {
-                    self.pace.probe_answered(at);
-                    // The answers come in the order of the questions, and this was the last.
-                    if !std::mem::replace(&mut self.is_known, true) {
-                        self.choose_mode();
-                    }
-                }
-                Reply::Version(_) | Reply::Cell(_) | Reply::Area(_) | Reply::Graphics(_) => {}
-            }
-        }
-    }
-
-    /// Draws as was asked for, or as is best for what is known of the terminal.
-    fn choose_mode(&mut self) {
-        let get = |name: &str| std::env::var(name).ok();
-        let size = self.known.cell_size(terminal::size());
-        match self.config.mode.unwrap_or_else(|| self.known.best(get)) {
-            RenderMode::Glyphs(glyphs) => self.composer.glyphs(glyphs),
-            RenderMode::Kitty => self.composer.pixels(Protocol::Kitty, size),
-            RenderMode::Sixel => self.composer.pixels(Protocol::Sixel, size),
-        }
-        self.mode_chosen();
-    }
-
-    /// Pixels that were not asked for are given up where the line is too slow for them.
-    fn spare_the_line(&mut self) {
-        if self.config.mode.is_none() && self.composer.is_starved() {
-            let get = |name: &str| std::env::var(name).ok();
-            self.composer.glyphs(self.known.glyphs(get));
-            self.mode_chosen();
-        }
-    }
-
-    fn mode_chosen(&mut self) {
-        self.is_stale = true;
-        let cell = self.composer.cell();
-        self.cell
-            .send_if_modified(|known| std::mem::replace(known, cell) != cell);
-    }
-
-    /// Takes what lies in the slots.
-    fn take_news(&mut self, now: Instant) {
-        let was_stale = std::mem::take(&mut self.is_stale);
-        if self.shared.redraw.swap(false, Ordering::AcqRel) {
-            self.composer.invalidate();
-            self.pace.reset(now);
-            self.is_stale = true;
-        }
-        if let Some(state) = self.shared.state.take() {
-            self.composer.state(state);
-            self.is_stale = true;
-        }
-        if let Some(watched) = self.shared.watched.take() {
-            self.composer.retain(|peer| watched.contains_key(peer));
-            self.watched = watched;
-            self.is_stale = true;
-        }
-        for (peer, slot) in self.watched.iter() {
-            if let Some(picture) = slot.take() {
-                self.composer.picture(peer, picture);
-                self.taken += 1;
-                self.is_stale = true;
-                test_panic("screen");
-            }
-        }
-        self.own = self.shared.own.take().or(self.own.take());
-        if (self.is_stale || was_stale || now >= self.own_due)
-            && let Some(picture) = self.own.take()
-        {
-            self.composer.own(picture);
-            self.is_stale = true;
-        }
-        if self.is_stale {
-            self.unsettled = SETTLED;
-        }
-        self.is_stale |= was_stale || (self.unsettled > 0 && now >= self.settle_due);
-    }
-
-    /// Writes a frame if it may go now; else says until when it waits at most.
-    fn draw(&mut self, now: Instant) -> io::Result<Option<Instant>> {
-        self.out.clear();
-        if self.pace.asks(now) {
-            if !std::mem::replace(&mut self.was_asked, true) {
-                self.out.extend_from_slice(WHO);
-                if !known::is_nested(|name| std::env::var(name).ok()) {
-                    self.out.extend_from_slice(GRAPHICS);
-                }
-            }
-            self.out.extend_from_slice(PROBE);
-        }
-        let budget = match self.pace.turn(self.composer.most(), now) {
-            Turn::Go(budget) => budget,
-            Turn::Wait(at) => {
-                self.write()?;
-                return Ok(Some(at));
-            }
-        };
-        self.is_stale = false;
-        self.settle_due = now + SETTLE_INTERVAL;
-        self.own_due = now + OWN_INTERVAL;
-        let before = self.out.len();
-        self.composer.frame(budget, &mut self.out);
-        self.spare_the_line();
-        let length = self.out.len() - before;
-        if length == 0 {
-            self.unsettled = self.unsettled.saturating_sub(1);
-            self.write()?;
-            return Ok(None);
-        }
-        if self.pace.is_answered() {
-            self.out.extend_from_slice(ARRIVED);
-        }
-        let taken = std::mem::take(&mut self.taken);
-        self.shared.pictures.send_modify(|pictures| *pictures += taken);
-        if self.write()? {
-            self.pace.wrote(length, now, super::clock::now());
-            self.shared.frames.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.composer.invalidate();
-        }
-        Ok(None)
-    }
-
-    fn write(&mut self) -> io::Result<bool> {
-        let length = self.out.len() as u64;
-        let is_written = length == 0 || (self.sink)(&self.out)?;
-        if is_written {
-            self.shared.bytes.fetch_add(length, Ordering::Relaxed);
-        }
-        Ok(is_written)
     }
 }
 

@@ -1,8 +1,12 @@
 //! The screen thread, seen by a terminal's parser.
 
 use std::sync::{Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
 
+use super::thread::{ARRIVED, PROBE};
 use super::*;
+use crate::io::clock::now;
 use crate::picture::Glyphs;
 use crate::ui::state::testing;
 use crate::units::{Cells, Size};
