@@ -10,20 +10,10 @@ use std::time::Duration;
 
 use facetty::io::clock;
 use facetty::units::Cells;
+use support::program::DEMO;
 use support::ssh::Line;
 use support::terminal::Terminal;
 
-const DEMO: &[&str] = &[
-    "demo",
-    "--camera",
-    "test",
-    "--mic",
-    "tone",
-    "--speaker",
-    "none",
-    "--render",
-    "half",
-];
 const KEYS: usize = 100;
 
 fn main() {

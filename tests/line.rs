@@ -11,20 +11,10 @@ use facetty::io::clock;
 use facetty::media::stamp;
 use facetty::units::{Cells, Size};
 use support::files;
+use support::program::DEMO;
 use support::ssh::{Line, find};
 use support::terminal::Terminal;
 
-const DEMO: &[&str] = &[
-    "demo",
-    "--camera",
-    "test",
-    "--mic",
-    "tone",
-    "--speaker",
-    "none",
-    "--render",
-    "half",
-];
 const USUAL: Cells = Cells::new(80, 24);
 /// A picture of two square pixels a cell.
 const CLIP: Size = Size::new(64, 48);

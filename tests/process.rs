@@ -13,7 +13,7 @@ use facetty::units::Size;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::files;
-use support::program::{DEADLINE, Ended, Program, Server, person, source};
+use support::program::{DEADLINE, DEMO, Ended, NO_DEVICES, Program, Server, person, source};
 use support::socket::{Said, Socket, fake_server, fake_server_at};
 use tempfile::TempDir;
 
@@ -370,18 +370,7 @@ fn two_servers_of_one_room_become_one_with_all_who_are_there() {
 
 #[test]
 fn the_demo_shows_and_sounds() {
-    let mut demo = Program::start(&[
-        "demo",
-        "--headless",
-        "--camera",
-        "test",
-        "--mic",
-        "tone",
-        "--speaker",
-        "none",
-        "--duration",
-        "5",
-    ]);
+    let mut demo = Program::start(&[DEMO, &["--headless", "--duration", "5"]].concat());
     demo.event("joined");
     demo.event("connected");
     demo.event("first-frame");
@@ -551,21 +540,7 @@ fn a_server_that_is_not_there_is_named() {
     let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("ws://{}", nobody.local_addr().expect("bound"));
     drop(nobody);
-    let ended = Program::start(&[
-        "--headless",
-        "--room",
-        "lobby",
-        "--camera",
-        "none",
-        "--mic",
-        "none",
-        "--speaker",
-        "none",
-        "--server",
-        &url,
-    ])
-    .ended();
-    fails_in_one_line(&ended, 3, &url);
+    fails_in_one_line(&headless_at(&url).ended(), 3, &url);
 }
 
 #[test]
@@ -686,16 +661,10 @@ fn the_server_answers_what_is_wrong_and_goes_on() {
 #[test]
 fn a_private_room_has_a_code_by_which_others_join() {
     let server = Server::start();
-    let devices = [
-        "--camera",
-        "none",
-        "--mic",
-        "none",
-        "--speaker",
-        "none",
-        "--headless",
-    ];
-    let start = |more: &[&str]| Program::start(&[&devices[..], &["--server", &server.url], more].concat());
+    let start = |more: &[&str]| {
+        let args = ["--headless", "--server", &server.url];
+        Program::start(&[&args[..], NO_DEVICES, more].concat())
+    };
     let mut ann = start(&["--name", "ann"]);
     let joined = ann.event("joined");
     let code = joined["code"].as_str().expect("a code").to_owned();
@@ -773,8 +742,7 @@ fn a_file_that_is_not_there_or_not_what_it_says_is_named() {
 
 fn headless_at(url: &str) -> Program {
     let args = ["--headless", "--server", url, "--room", "lobby", "--name", "ann"];
-    let devices = ["--camera", "none", "--mic", "none", "--speaker", "none"];
-    Program::start(&[&args[..], &devices[..]].concat())
+    Program::start(&[&args[..], NO_DEVICES].concat())
 }
 
 fn fails_in_one_line(ended: &Ended, code: i32, named: &str) {

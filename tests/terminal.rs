@@ -8,9 +8,9 @@ use std::collections::HashSet;
 use facetty::signal::code::Code;
 use facetty::units::Cells;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+use support::program::{DEMO, NO_DEVICES};
 use support::terminal::Terminal;
 
-const DEMO: &[&str] = &["demo", "--camera", "test", "--mic", "tone", "--speaker", "none"];
 const USUAL: Cells = Cells::new(80, 24);
 
 /// A demo call whose picture is seen.
@@ -214,8 +214,7 @@ fn without_colour_none_is_sent() {
 
 #[test]
 fn a_private_room_shows_its_code_and_its_link() {
-    let args = ["--camera", "none", "--mic", "none", "--speaker", "none"];
-    let mut terminal = Terminal::start(Cells::new(100, 30), &args, None);
+    let mut terminal = Terminal::start(Cells::new(100, 30), NO_DEVICES, None);
     let mut code = String::new();
     terminal.until("a code", |screen| screen.contents().contains("Your code is "));
     let text = terminal.screen().contents();
@@ -232,16 +231,7 @@ fn a_private_room_shows_its_code_and_its_link() {
 #[test]
 fn alone_it_says_how_others_come() {
     let room = format!("alone-{}", std::process::id());
-    let args = [
-        "--room",
-        &room,
-        "--camera",
-        "none",
-        "--mic",
-        "none",
-        "--speaker",
-        "none",
-    ];
+    let args = [&["--room", &room], NO_DEVICES].concat();
     let mut terminal = Terminal::start(Cells::new(100, 30), &args, None);
     let wanted = [
         format!("You are alone in {room}."),

@@ -6,6 +6,8 @@
 #![allow(clippy::print_stdout)]
 
 mod chromium;
+#[path = "../support/parts.rs"]
+mod parts;
 mod people;
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -17,20 +19,16 @@ const GLASS: Duration = Duration::from_secs(20);
 const COST: Duration = Duration::from_secs(15);
 
 fn main() {
-    let parts: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|a| !a.starts_with("--"))
-        .collect();
-    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|p| p == part);
+    let parts = parts::Parts::of_args();
     println!("{}", machine());
     println!("\n{:<36} {:>9} {:>9}", "measure", "at most", "here");
-    if wanted("glass") {
+    if parts.has("glass") {
         glass();
     }
-    if wanted("cost") {
+    if parts.has("cost") {
         cost();
     }
-    if wanted("chromium") {
+    if parts.has("chromium") {
         chromium();
     }
 }

@@ -11,28 +11,26 @@ mod echo;
 #[path = "../../tests/support/line.rs"]
 mod line;
 mod lines;
+#[path = "../support/parts.rs"]
+mod parts;
 mod speech;
 mod stoi;
 #[path = "../../tests/support/talk.rs"]
 mod talk;
 
 fn main() {
-    let parts: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|a| !a.starts_with("--"))
-        .collect();
-    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|p| p == part);
+    let parts = parts::Parts::of_args();
     println!("{:<52} {:>9} {:>9}", "measure", "bound", "here");
-    if wanted("echo") {
+    if parts.has("echo") {
         echo::measure();
     }
-    if wanted("line") {
+    if parts.has("line") {
         lines::measure();
     }
-    if wanted("clock") {
+    if parts.has("clock") {
         lines::hours();
     }
-    if wanted("cost") {
+    if parts.has("cost") {
         cost::measure();
     }
 }

@@ -14,6 +14,22 @@ use serde_json::Value;
 /// Until here everything that is waited for has come, on any machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
+/// A call with the built-in peer, in the plainest pictures.
+pub const DEMO: &[&str] = &[
+    "demo",
+    "--camera",
+    "test",
+    "--mic",
+    "tone",
+    "--speaker",
+    "none",
+    "--render",
+    "half",
+];
+
+/// Neither camera nor sound.
+pub const NO_DEVICES: &[&str] = &["--camera", "none", "--mic", "none", "--speaker", "none"];
+
 /// A running `facetty --headless`; killed when dropped.
 pub struct Program {
     pid: Pid,
