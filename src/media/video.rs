@@ -161,18 +161,10 @@ impl Encoder {
         Ok(Some(Encoded { data, keyframe }))
     }
 
-    /// Changes the target in place, without a key frame.
-    pub fn set_rate(&mut self, bitrate: Bitrate, fps: u32) -> Result<(), VideoError> {
-        let config = EncoderConfig {
-            bitrate,
-            fps,
-            ..self.config
-        };
-        if self.raw.settings() != settings(config) && self.raw.settings().size == config.size {
-            self.configure(config)?;
-        }
-        self.config = config;
-        Ok(())
+    /// Changes the target from the next picture on, without a key frame.
+    pub fn set_rate(&mut self, bitrate: Bitrate, fps: u32) {
+        self.config.bitrate = bitrate;
+        self.config.fps = fps;
     }
 
     /// Changes the pictures' size from the next one on. VP9 does so without a key frame where neither
@@ -185,11 +177,14 @@ impl Encoder {
         Ok(())
     }
 
-    /// Brings `raw` to the configured size, once for each frame made: changes without a frame between
+    /// Brings `raw` to what is configured, once for each frame made: size changes without a frame between
     /// them lead libvpx to refer to pictures that are out of proportion, and crash it.
     fn fit(&mut self) -> Result<Want, VideoError> {
         let config = self.config;
         if self.raw.settings().size == config.size {
+            if self.raw.settings() != settings(config) {
+                self.configure(config)?;
+            }
             return Ok(Want::default());
         }
         let size = config.size;

@@ -177,7 +177,7 @@ impl Side {
             };
             match self.encoders.get_mut(&target.id) {
                 Some((old, encoder, _)) => {
-                    encoder.set_rate(target.bitrate, target.fps).expect("a rate");
+                    encoder.set_rate(target.bitrate, target.fps);
                     if old.size != target.size {
                         encoder.set_size(target.size).expect("a size");
                     }
