@@ -345,6 +345,9 @@ impl Driver {
             Want::Camera(on) => {
                 self.camera_on = on;
                 self.source.set_on(on);
+                if !on && self.options.camera.is_device() {
+                    self.encoding.forget();
+                }
                 self.call.set_camera(on, now);
                 self.switched(now);
             }

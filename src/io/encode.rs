@@ -24,6 +24,7 @@ const EARLY: Duration = Duration::from_millis(8);
 pub struct Encoding {
     pictures: Arc<Slot<I420>>,
     targets: Arc<Slot<Vec<Target>>>,
+    forget: Arc<AtomicBool>,
     quit: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -34,8 +35,9 @@ impl Encoding {
     pub fn start(epoch: Instant, frames: mpsc::Sender<EncodedVideo>) -> Self {
         let (send, receive) = std::sync::mpsc::sync_channel(1);
         let quit = Arc::new(AtomicBool::new(false));
+        let forget = Arc::new(AtomicBool::new(false));
         let thread = {
-            let quit = Arc::clone(&quit);
+            let (quit, forget) = (Arc::clone(&quit), Arc::clone(&forget));
             std::thread::Builder::new()
                 .name("encode".into())
                 .spawn(move || {
@@ -49,6 +51,10 @@ impl Encoding {
                         last: None,
                     };
                     while !quit.load(Ordering::Acquire) {
+                        if forget.swap(false, Ordering::AcqRel) {
+                            pictures.take();
+                            worker.last = None;
+                        }
                         worker.work(&pictures, &targets);
                         std::thread::park();
                     }
@@ -61,6 +67,7 @@ impl Encoding {
         Self {
             pictures,
             targets,
+            forget,
             quit,
             thread: Some(thread),
         }
@@ -69,6 +76,14 @@ impl Encoding {
     /// Where pictures go.
     pub fn pictures(&self) -> Arc<Slot<I420>> {
         Arc::clone(&self.pictures)
+    }
+
+    /// Forgets the last picture: who switches the camera on does not begin with what it saw long ago.
+    pub fn forget(&self) {
+        self.forget.store(true, Ordering::Release);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
     }
 
     /// Which encoders are to run.
@@ -170,7 +185,7 @@ impl Running {
 
     fn retarget(&mut self, target: Target) -> Result<(), VideoError> {
         if (target.bitrate, target.fps) != (self.target.bitrate, self.target.fps) {
-            self.encoder.set_rate(target.bitrate, target.fps)?;
+            self.encoder.set_rate(target.bitrate, target.fps);
         }
         if target.size != self.target.size {
             self.encoder.set_size(target.size)?;

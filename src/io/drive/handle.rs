@@ -57,7 +57,8 @@ impl Driver {
                 self.tell(&Happening::Camera(false), now);
                 self.tell(&Happening::Tell(Tone::Warning, &why), now);
             }
-            SourceEvent::Back => {
+            SourceEvent::Back { size } => {
+                self.call.set_source(Some(size), now);
                 self.tell(&Happening::Camera(true), now);
                 self.tell(&Happening::Tell(Tone::Info, "the camera is back"), now);
             }

@@ -48,6 +48,13 @@ pub enum CameraSource {
     Y4mStdin,
 }
 
+impl CameraSource {
+    /// Whether it is a camera, not a file or a drawing.
+    pub fn is_device(&self) -> bool {
+        matches!(self, Self::Auto | Self::Index(_) | Self::Device(_))
+    }
+}
+
 impl FromStr for CameraSource {
     type Err = UnknownSource;
 
@@ -91,7 +98,7 @@ pub struct UnknownSource(pub String);
 /// What a source tells its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceEvent {
-    /// Pictures come.
+    /// Pictures come; told again where they have another size after the camera was off.
     Ready {
         /// The camera's or the file's name.
         name: String,
@@ -102,8 +109,11 @@ pub enum SourceEvent {
     Failed(String),
     /// The camera went away; it is taken again when it returns.
     Lost(String),
-    /// The camera is back.
-    Back,
+    /// The camera is back, or another one is in its place.
+    Back {
+        /// The pictures' size now.
+        size: Size,
+    },
     /// The input ended; its last picture stays.
     Ended,
 }

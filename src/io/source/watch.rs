@@ -54,7 +54,7 @@ pub(super) fn watch(sink: &Arc<Sink>, open: &Open, timing: Timing) {
     let mut watcher = Watcher {
         sink,
         timing,
-        ready: false,
+        size: None,
         lost: false,
         retry: timing.retry,
     };
@@ -62,7 +62,7 @@ pub(super) fn watch(sink: &Arc<Sink>, open: &Open, timing: Timing) {
         let changes = sink.changes();
         match watcher.round(open) {
             End::Unwanted => {}
-            End::Failed(why) if !watcher.ready => {
+            End::Failed(why) if watcher.size.is_none() => {
                 sink.tell(SourceEvent::Failed(why));
                 // Turning the camera off and on tries again.
                 sink.wait_until(None, changes);
@@ -84,8 +84,8 @@ pub(super) fn watch(sink: &Arc<Sink>, open: &Open, timing: Timing) {
 struct Watcher<'a> {
     sink: &'a Arc<Sink>,
     timing: Timing,
-    /// Whether there was ever a picture.
-    ready: bool,
+    /// The size of the pictures, once there was one.
+    size: Option<Size>,
     lost: bool,
     retry: Duration,
 }
@@ -165,14 +165,15 @@ impl Watcher<'_> {
         }
     }
 
-    /// Tells the owner of a round's first picture.
+    /// Tells the owner of a round's first picture, where that is news.
     fn greet(&mut self, camera: Option<(String, Size)>) {
-        if let (false, Some((name, size))) = (self.ready, camera) {
+        let Some((name, size)) = camera else { return };
+        if self.lost {
+            self.sink.tell(SourceEvent::Back { size });
+        } else if self.size != Some(size) {
             self.sink.tell(SourceEvent::Ready { name, size });
-        } else if self.lost {
-            self.sink.tell(SourceEvent::Back);
         }
-        self.ready = true;
+        self.size = Some(size);
         self.lost = false;
         self.retry = self.timing.retry;
     }
@@ -276,6 +277,9 @@ mod tests {
         ..PATIENT
     };
 
+    const SMALL: Size = Size::new(16, 16);
+    const LARGE: Size = Size::new(32, 18);
+
     /// What a camera that is opened does.
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Script {
@@ -287,6 +291,8 @@ mod tests {
         Hangs,
         /// Pictures for ever.
         Works,
+        /// Larger ones for ever.
+        Large,
     }
 
     struct Fake {
@@ -302,7 +308,10 @@ mod tests {
         }
 
         fn size(&self) -> Size {
-            Size::new(16, 16)
+            match self.script {
+                Script::Large => LARGE,
+                _ => SMALL,
+            }
         }
 
         fn picture(&mut self, pool: &mut Pool) -> Result<Picture, String> {
@@ -314,7 +323,7 @@ mod tests {
                 Script::Pictures(n) if self.count > n => Err("unplugged".to_owned()),
                 _ => {
                     std::thread::park_timeout(Duration::from_millis(1));
-                    Ok(pool.make(Size::new(16, 16), |_: &mut I420| ()))
+                    Ok(pool.make(self.size(), |_: &mut I420| ()))
                 }
             }
         }
@@ -377,9 +386,13 @@ mod tests {
         }
 
         fn ready(&mut self) {
+            self.ready_with(SMALL);
+        }
+
+        fn ready_with(&mut self, size: Size) {
             let ready = SourceEvent::Ready {
                 name: "fake".to_owned(),
-                size: Size::new(16, 16),
+                size,
             };
             assert_eq!(self.event(), Some(ready));
         }
@@ -416,7 +429,7 @@ mod tests {
     #[test]
     fn a_camera_that_is_unplugged_is_lost_once_and_comes_back_once() {
         let mut rig = rig(
-            &[Script::Pictures(3), Script::Absent, Script::Absent, Script::Works],
+            &[Script::Pictures(3), Script::Absent, Script::Absent, Script::Large],
             PATIENT,
         );
         rig.ready();
@@ -426,7 +439,7 @@ mod tests {
                 "unplugged; it is used again when it returns".to_owned()
             ))
         );
-        assert_eq!(rig.event(), Some(SourceEvent::Back));
+        assert_eq!(rig.event(), Some(SourceEvent::Back { size: LARGE }));
         rig.end();
     }
 
@@ -440,7 +453,7 @@ mod tests {
                 "the camera sends no pictures; it is used again when it returns".to_owned()
             ))
         );
-        assert_eq!(rig.event(), Some(SourceEvent::Back));
+        assert_eq!(rig.event(), Some(SourceEvent::Back { size: SMALL }));
         rig.open_cameras(2);
     }
 
@@ -454,6 +467,17 @@ mod tests {
         rig.set_on(false);
         rig.set_on(true);
         rig.ready();
+        rig.end();
+    }
+
+    #[test]
+    fn another_camera_in_its_place_is_told_with_its_size() {
+        let mut rig = rig(&[Script::Works, Script::Large], PATIENT);
+        rig.ready();
+        rig.set_on(false);
+        rig.open_cameras(0);
+        rig.set_on(true);
+        rig.ready_with(LARGE);
         rig.end();
     }
 
