@@ -1,9 +1,9 @@
 //! What was asked for, brought together with the configuration file and the defaults.
 
-use clap::ValueEnum;
+use clap::{CommandFactory, ValueEnum};
 use url::Url;
 
-use super::{CallArgs, CodecChoice, Color, MAX_BITRATE, MediaArgs, PlayArgs, ShowArgs, Switch};
+use super::{CallArgs, Cli, CodecChoice, Color, MAX_BITRATE, MediaArgs, PlayArgs, ShowArgs, Switch};
 use crate::config::Config;
 use crate::io::drive::{CallOptions, Interface};
 use crate::io::play::PlayOptions;
@@ -194,8 +194,10 @@ impl CodecChoice {
 /// The server (a link's; a code has none) and the room of an invitation.
 fn invited(text: &str) -> Result<(Option<Url>, String), String> {
     if !text.contains([':', '/', '.']) {
-        let code = Code::parse(text)
-            .map_err(|e| format!("'{text}': {e} (a room's name goes with --room, a link has its server)"))?;
+        let code = Code::parse(text).map_err(|e| match command_like(text) {
+            Some(command) => format!("'{text}' is no command; '{command}' is one"),
+            None => format!("'{text}': {e} (a room's name goes with --room, a link has its server)"),
+        })?;
         return Ok((None, code.to_string()));
     }
     let invite = Invite::parse(text).map_err(|e| format!("'{text}' is no link to a room: {e}"))?;
@@ -203,6 +205,14 @@ fn invited(text: &str) -> Result<(Option<Url>, String), String> {
         format!("'{text}' names no room; a link looks like http://192.168.1.23:7880/standup")
     })?;
     Ok((Some(invite.server), room))
+}
+
+/// The command that was probably meant.
+fn command_like(text: &str) -> Option<String> {
+    let commands = Cli::command();
+    let mut names = commands.get_subcommands().map(|command| command.get_name());
+    let meant = names.find(|name| strsim::osa_distance(name, text) <= name.len() / 3)?;
+    Some(meant.to_owned())
 }
 
 /// Bytes a second; `None`: what terminal and line take.

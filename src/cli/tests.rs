@@ -21,6 +21,14 @@ fn resolve(args: &[&str], config: &Config) -> Result<CallOptions, String> {
 }
 
 #[test]
+fn a_mistyped_command_is_not_taken_for_a_code() {
+    let said = resolve(&["servee"], &Config::default()).expect_err("no such command");
+    assert_eq!(said, "'servee' is no command; 'serve' is one");
+    let said = resolve(&["lobby"], &Config::default()).expect_err("no code");
+    assert!(said.contains("--room"), "{said}");
+}
+
+#[test]
 fn a_link_names_server_and_room() {
     let options = resolve(&["http://example.org:7880/standup"], &Config::default()).expect("a link");
     assert_eq!(options.room, "standup");
