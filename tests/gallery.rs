@@ -32,6 +32,7 @@ const NAMES: [&str; 8] = [
     "Hal",
 ];
 const COMMAND: &str = "facetty --room standup --server ws://192.168.1.23:7880";
+const SERVER: &str = "ws://192.168.1.23:7880";
 const LINK: &str = "http://192.168.1.23:7880/standup";
 
 /// A state to be looked at.
@@ -136,7 +137,15 @@ fn look(scene: &Scene, size: Cells, depth: ColorDepth, suffix: &str) {
     let mut ui = Ui::new(State::new("standup", me(), size, now));
     let (command, link) = (COMMAND.to_owned(), LINK.to_owned());
     ui.update(Action::Signaling(Signaling::Joined), now);
-    ui.update(Action::Invite(Invite { command, link }), now);
+    let server = SERVER.to_owned();
+    ui.update(
+        Action::Invite(Invite {
+            command,
+            link,
+            server,
+        }),
+        now,
+    );
     for person in 0..scene.people {
         come(&mut ui, person, now);
     }

@@ -82,7 +82,7 @@ fn a_clip_and_a_tone_arrive_at_the_other_side() {
     let ended = bob.leave();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(ended.all("ended").len(), 1);
-    ann.event_where("peer-left", |e| e["peer"] == bob_id);
+    ann.event_where("peer-left", |e| e["peer"] == bob_id && e["name"] == "bob");
     assert_eq!(ann.leave().code, Some(0));
 
     let numbers: Vec<Option<u32>> = files::read_clip(&seen).iter().map(stamp::read).collect();
@@ -163,7 +163,7 @@ fn the_call_outlives_the_server_and_both_come_back_to_it() {
         .filter(|e| e["peer"] == ann_id)
         .count();
     assert_eq!(again, 1, "the call was not set up anew");
-    ann.event_where("peer-left", |e| e["peer"] == bob_id);
+    ann.event_where("peer-left", |e| e["peer"] == bob_id && e["name"] == "bob");
     assert_eq!(ann.leave().code, Some(0));
 }
 

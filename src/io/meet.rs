@@ -201,9 +201,11 @@ fn invite(server: &Url, room: &str) -> Invite {
         Some(code) => code.to_string(),
         None => format!("--room {room}"),
     };
+    let server = format!("{socket}:{rest}");
     Invite {
-        command: format!("facetty {named} --server {socket}:{rest}"),
+        command: format!("facetty {named} --server {server}"),
         link: format!("{page}:{rest}/{room}"),
+        server,
     }
 }
 

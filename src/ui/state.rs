@@ -226,6 +226,8 @@ pub struct Invite {
     pub command: String,
     /// A link.
     pub link: String,
+    /// The server's address, which both name.
+    pub server: String,
 }
 
 /// A line that leaves by itself.
@@ -311,6 +313,7 @@ pub(crate) mod testing {
         state.invite = Invite {
             command: "facetty --room standup --server ws://192.168.1.23:7880".to_owned(),
             link: "http://192.168.1.23:7880/standup".to_owned(),
+            server: "ws://192.168.1.23:7880".to_owned(),
         };
         state.people = (0..people).map(person).collect();
         state

@@ -34,6 +34,7 @@ pub struct HeadlessFront {
 }
 
 struct Met {
+    name: SafeText,
     since: Instant,
     seen: bool,
 }
@@ -114,8 +115,7 @@ impl HeadlessFront {
                 self.announce();
             }
             Happening::Serving(invite) => {
-                let url = invite.command.rsplit(' ').next();
-                self.emit("serving", json!({ "url": url, "page": invite.link }));
+                self.emit("serving", json!({ "url": invite.server, "page": invite.link }));
             }
             Happening::Signaling { up: false, why } => {
                 self.announced = false;
@@ -168,6 +168,7 @@ impl HeadlessFront {
                 self.peers.insert(
                     peer.clone(),
                     Met {
+                        name: name.clone(),
                         since: now,
                         seen: false,
                     },
@@ -175,10 +176,18 @@ impl HeadlessFront {
                 self.emit("peer-joined", json!({ "peer": peer, "name": name }));
                 return vec![Want::Viewport(peer.clone(), self.viewport)];
             }
-            Event::Renamed { .. } | Event::Figures { .. } => {}
+            Event::Renamed { peer, name } => {
+                if let Some(met) = self.peers.get_mut(peer) {
+                    met.name = name.clone();
+                }
+            }
+            Event::Figures { .. } => {}
             Event::PeerLeft { peer, reason } => {
-                self.peers.remove(peer);
-                self.emit("peer-left", json!({ "peer": peer, "reason": reason }));
+                let name = self.peers.remove(peer).map(|met| met.name);
+                self.emit(
+                    "peer-left",
+                    json!({ "peer": peer, "name": name, "reason": reason }),
+                );
             }
             Event::Connected {
                 peer,
@@ -200,10 +209,8 @@ impl HeadlessFront {
             ),
             Event::Path { peer, state, why } => {
                 if let (PathState::Restarting, Some(met)) = (state, self.peers.get_mut(peer)) {
-                    *met = Met {
-                        since: now,
-                        seen: false,
-                    };
+                    met.since = now;
+                    met.seen = false;
                 }
                 let state = match state {
                     PathState::Unstable { .. } => "unstable",
