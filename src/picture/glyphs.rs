@@ -50,8 +50,8 @@ impl Glyphs {
     /// are not seen. A cell is twice as high as wide.
     pub const fn pixels_per_cell(self) -> Size {
         match self {
-            Self::Ascii => Size::new(1, 2),
-            Self::Half | Self::Quadrant | Self::Sextant | Self::Octant => Size::new(2, 4),
+            Self::Ascii | Self::Half => Size::new(1, 2),
+            Self::Quadrant | Self::Sextant | Self::Octant => Size::new(2, 4),
         }
     }
 
