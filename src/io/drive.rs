@@ -37,6 +37,10 @@ use crate::units::{Bitrate, Size};
 /// How long good-bye may take.
 const PARTING: Duration = Duration::from_millis(500);
 
+/// The call's timers wait so long at most for a packet or a picture, which wakes this thread anyway:
+/// a third fewer wakings, and none of them is more exact than this on a line.
+const SLACK: Duration = Duration::from_millis(4);
+
 /// A call, as asked for.
 #[derive(Clone, Debug)]
 pub struct CallOptions {
@@ -187,20 +191,26 @@ impl Driver {
             }
             let step = self.wait(quit.as_mut()).await;
             self.received = matches!(step, Step::Packets);
-            self.take(step, clock::now())?;
+            let now = clock::now();
+            self.take(step, now)?;
+            if self.call.poll_timeout().is_some_and(|due| due <= now) {
+                self.call.handle_timeout(now);
+            }
         }
     }
 
     /// Waits for one thing. What is most urgent comes first, but packets not twice in a row: a flood
     /// of them must not starve timers and keys.
     async fn wait(&mut self, quit: impl Future<Output = ()>) -> Step {
-        let deadline = [self.call.poll_timeout(), self.ends, self.second]
+        let now = clock::now();
+        let slack = |due| if due > now { due + SLACK } else { due };
+        let deadline = [self.call.poll_timeout().map(slack), self.ends, self.second]
             .into_iter()
             .flatten()
             .min();
         let timeout = async {
             match deadline {
-                Some(at) if at <= clock::now() => {}
+                Some(at) if at <= now => {}
                 Some(at) => tokio::time::sleep_until(at.into()).await,
                 None => std::future::pending().await,
             }

@@ -26,7 +26,7 @@ use tokio::sync::{oneshot, watch};
 
 pub use self::depth::color_depth;
 use self::thread::ScreenThread;
-use super::slot::{Slot, Wake, unpark};
+use super::slot::{Gate, Slot, Wake, unpark};
 use super::terminal::input::Reply;
 use super::terminal::{self, TerminalError};
 use crate::media::frame::I420;
@@ -58,14 +58,18 @@ pub type Sink = Box<dyn FnMut(&[u8]) -> io::Result<bool> + Send>;
 pub struct Replies {
     tx: SyncSender<(Reply, Instant)>,
     wake: Wake,
+    gate: Arc<Gate>,
 }
 
 impl Replies {
     /// Hands on an answer and the time at which it came.
     pub fn put(&self, reply: Reply, at: Instant) {
         // There is room for more than is ever asked; who sends more unasked is not listened to.
+        let is_frame = matches!(reply, Reply::Status);
         let _ = self.tx.try_send((reply, at));
-        (self.wake)();
+        if !is_frame || self.gate.is_open() {
+            (self.wake)();
+        }
     }
 }
 
@@ -106,6 +110,10 @@ struct Shared {
     state: Arc<Slot<State>>,
     watched: Arc<Slot<Watched>>,
     own: Arc<Slot<I420>>,
+    /// The own picture is waited for.
+    own_gate: Arc<Gate>,
+    /// Another frame's arrival is waited for.
+    reply_gate: Arc<Gate>,
     wake: Wake,
     redraw: AtomicBool,
     ended: AtomicBool,
@@ -154,10 +162,21 @@ pub fn start_on(config: ScreenConfig, sink: Sink) -> Result<Screen, TerminalErro
         .spawn(run)
         .map_err(|error| TerminalError::Mode("draw on", error))?;
     let wake = unpark(thread.thread().clone());
+    let (own_gate, reply_gate) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
+    let wake_for_own: Wake = {
+        let (gate, wake) = (Arc::clone(&own_gate), wake.clone());
+        Arc::new(move || {
+            if gate.is_open() {
+                wake();
+            }
+        })
+    };
     let shared = Arc::new(Shared {
         state: Slot::new(wake.clone()),
         watched: Slot::new(wake.clone()),
-        own: Slot::new(wake.clone()),
+        own: Slot::new(wake_for_own),
+        own_gate,
+        reply_gate: Arc::clone(&reply_gate),
         wake: wake.clone(),
         redraw: AtomicBool::new(false),
         ended: AtomicBool::new(false),
@@ -170,7 +189,11 @@ pub fn start_on(config: ScreenConfig, sink: Sink) -> Result<Screen, TerminalErro
     Ok(Screen {
         shared,
         watched: Watched::new(),
-        replies: Replies { tx: replies_tx, wake },
+        replies: Replies {
+            tx: replies_tx,
+            wake,
+            gate: reply_gate,
+        },
         cell,
         gone: Some(gone),
         thread: Some(thread),

@@ -1,6 +1,7 @@
 //! A slot between two threads: the newest value wins and the writer never waits.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use crossbeam_utils::atomic::AtomicCell;
 
@@ -34,6 +35,31 @@ impl<T: Send + Sync> Slot<T> {
     /// Takes the newest value, if there is one since the last time.
     pub fn take(&self) -> Option<Arc<T>> {
         self.value.take()
+    }
+}
+
+/// Whether a thread waits for something, or looks at it when other things wake it: what need not be
+/// looked at at once wakes nobody.
+#[derive(Debug, Default)]
+pub struct Gate(AtomicBool);
+
+impl Gate {
+    /// From now on, what comes wakes. What came before this call did not, so look once more after it.
+    pub fn open(&self) {
+        self.0.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    /// From now on, what comes waits.
+    pub fn close(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether what was just left for the thread is to wake it.
+    pub fn is_open(&self) -> bool {
+        // Either this sees an open gate, or the thread, once it has opened it, sees what was left.
+        fence(Ordering::SeqCst);
+        self.0.load(Ordering::SeqCst)
     }
 }
 

@@ -15,7 +15,6 @@ use crate::ui::state::Tone;
 
 impl Driver {
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.call.handle_timeout(now);
         if self.ends.is_some_and(|ends| now >= ends) {
             self.reason = Some("duration");
         }

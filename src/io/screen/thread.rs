@@ -106,7 +106,11 @@ impl<'a> ScreenThread<'a> {
             self.pace.handle_timeout(now);
             self.take_news(now);
             let turn = if self.is_stale { self.draw(now)? } else { None };
-            let own_due = self.own.is_some().then_some(self.own_due);
+            if self.looks_again(turn, now) {
+                continue;
+            }
+            // Until then the own picture waits for company.
+            let own_due = (self.own.is_some() || now < self.own_due).then_some(self.own_due);
             let settle_due = (!self.is_stale && self.unsettled > 0).then_some(self.settle_due);
             let deadline = [turn, own_due, settle_due, self.pace.deadline()];
             // What came while this was written is taken at once: a waiting unpark ends `park`.
@@ -118,8 +122,32 @@ impl<'a> ScreenThread<'a> {
         Ok(())
     }
 
-    fn take_replies(&mut self) {
+    /// Opens the gates of what is waited for, and says whether it came meanwhile.
+    fn looks_again(&mut self, turn: Option<Instant>, now: Instant) -> bool {
+        if turn.is_some() {
+            self.shared.reply_gate.open();
+            if self.take_replies() {
+                return true;
+            }
+        } else {
+            self.shared.reply_gate.close();
+        }
+        if now < self.own_due {
+            self.shared.own_gate.close();
+            return false;
+        }
+        self.shared.own_gate.open();
+        let fresh = self.shared.own.take();
+        let is_fresh = fresh.is_some();
+        self.own = fresh.or(self.own.take());
+        is_fresh
+    }
+
+    /// Says whether there were any.
+    fn take_replies(&mut self) -> bool {
+        let mut any = false;
         while let Ok((reply, at)) = self.replies.try_recv() {
+            any = true;
             self.known.learn(&reply);
             match reply {
                 Reply::Status => self.pace.answered(at),
@@ -133,6 +161,7 @@ impl<'a> ScreenThread<'a> {
                 Reply::Version(_) | Reply::Cell(_) | Reply::Area(_) | Reply::Graphics(_) => {}
             }
         }
+        any
     }
 
     /// Draws as was asked for, or as is best for what is known of the terminal.
