@@ -20,6 +20,9 @@ const MESSAGE_TIME: Duration = Duration::from_secs(4);
 /// between words.
 const MUTED_TALK_TIME: Duration = Duration::from_secs(2);
 
+/// A terminal that does not tell when a key is let go repeats one that is held, at least so often.
+const REPEAT: Duration = Duration::from_millis(120);
+
 /// The steps in which the microphone's level is told apart; a level within the same step changes
 /// nothing on the screen.
 const LEVEL_STEPS: f32 = 12.0;
@@ -29,6 +32,9 @@ pub struct Ui {
     pub(super) state: State,
     changed: bool,
     muted_talk_until: Option<Instant>,
+    /// The last press of Space, and when it counts as let go if it was held.
+    space: Option<Instant>,
+    space_until: Option<Instant>,
     /// What was asked for last, of each person.
     viewports: BTreeMap<PeerId, Size>,
 }
@@ -40,6 +46,8 @@ impl Ui {
             state,
             changed: true,
             muted_talk_until: None,
+            space: None,
+            space_until: None,
             viewports: BTreeMap::new(),
         }
     }
@@ -65,6 +73,7 @@ impl Ui {
         message
             .into_iter()
             .chain(self.muted_talk_until)
+            .chain(self.space_until)
             .chain(seconds)
             .min()
     }
@@ -72,8 +81,8 @@ impl Ui {
     /// Takes in what happened; returns what is to be done about it, in order.
     pub fn update(&mut self, action: Action, now: Instant) -> Vec<Command> {
         self.state.now = now;
-        self.expire(now);
         let mut commands = Vec::new();
+        self.expire(now, &mut commands);
         self.apply(action, now, &mut commands);
         self.update_viewports(&mut commands);
         commands
@@ -159,22 +168,36 @@ impl Ui {
 
     fn switch_mic(&mut self, for_now: bool, commands: &mut Vec<Command>) {
         let me = &mut self.state.me;
-        if !me.has_mic {
-            return self.warn("no microphone was found");
-        }
         me.mic_on = !me.mic_on;
         me.push_to_talk = me.mic_on && for_now;
         me.level = 0.0;
         me.muted_talk = false;
         self.muted_talk_until = None;
         commands.push(Command::Mic(me.mic_on));
+        // A device that comes back is as it was last asked to be.
+        match (me.has_mic, me.mic_on) {
+            (true, _) => {}
+            (false, true) => self.warn("there is no microphone; one that comes will be heard"),
+            (false, false) => self.warn("there is no microphone; one that comes stays muted"),
+        }
     }
 
-    /// Space speaks up while muted, and ends what it began; it never mutes who is not muted.
+    /// Space speaks up while muted, and ends what it began; it never mutes who is not muted. One that
+    /// comes again and again is held, and speaks until it comes no more.
     fn push_to_talk(&mut self, commands: &mut Vec<Command>) {
+        let now = self.state.now;
+        let is_held = self.space.replace(now).is_some_and(|at| now < at + REPEAT);
         let me = &self.state.me;
-        if !me.mic_on || me.push_to_talk {
+        let switches = if is_held {
+            !me.mic_on
+        } else {
+            !me.mic_on || me.push_to_talk
+        };
+        if switches {
             self.switch_mic(true, commands);
+        }
+        if is_held && self.state.me.push_to_talk {
+            self.space_until = Some(now + 2 * REPEAT);
         }
     }
 
@@ -187,11 +210,13 @@ impl Ui {
 
     fn switch_camera(&mut self, commands: &mut Vec<Command>) {
         let me = &mut self.state.me;
-        if !me.has_camera {
-            return self.warn("no camera was found");
-        }
         me.camera_on = !me.camera_on;
         commands.push(Command::Camera(me.camera_on));
+        match (me.has_camera, me.camera_on) {
+            (true, _) => {}
+            (false, true) => self.warn("there is no camera; one that is found will be seen"),
+            (false, false) => self.warn("there is no camera; one that comes stays off"),
+        }
     }
 
     fn toggle(&mut self, sheet: Sheet) {
@@ -247,7 +272,11 @@ impl Ui {
         self.state.message = Some(Message { text, tone, until });
     }
 
-    fn expire(&mut self, now: Instant) {
+    fn expire(&mut self, now: Instant, commands: &mut Vec<Command>) {
+        if self.space_until.take_if(|until| *until <= now).is_some() {
+            self.release(commands);
+            self.changed = true;
+        }
         if self.state.message.as_ref().is_some_and(|m| m.until <= now) {
             self.state.message = None;
             self.changed = true;

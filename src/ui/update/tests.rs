@@ -34,24 +34,63 @@ fn keys_switch_microphone_and_camera() {
 }
 
 #[test]
-fn what_is_not_there_is_not_switched_but_said() {
+fn what_is_not_there_is_switched_for_when_it_comes_and_that_is_said() {
     let (mut ui, now) = ui(1);
     let none = Action::Devices {
         has_mic: false,
         has_camera: false,
     };
     ui.update(none, now);
-    for (key_char, said) in [('m', "no microphone"), (' ', "no microphone"), ('v', "no camera")] {
-        ui.state.me.mic_on = false;
-        assert_eq!(key(&mut ui, key_char), []);
+    for (char, asked, said) in [
+        (
+            'm',
+            Command::Mic(false),
+            "no microphone; one that comes stays muted",
+        ),
+        (
+            ' ',
+            Command::Mic(true),
+            "no microphone; one that comes will be heard",
+        ),
+        ('v', Command::Camera(false), "no camera; one that comes stays off"),
+        (
+            'v',
+            Command::Camera(true),
+            "no camera; one that is found will be seen",
+        ),
+    ] {
+        assert_eq!(key(&mut ui, char), [asked]);
         let message = ui.state.message.take().expect("it is said");
-        assert!(message.text.as_str().contains(said));
+        assert!(message.text.as_str().contains(said), "{}", message.text);
     }
 }
 
 #[test]
+fn space_that_is_repeated_is_held() {
+    let (mut ui, start) = ui(1);
+    key(&mut ui, 'm');
+    let mut at = |ms: u64, action: Action| ui.update(action, start + Duration::from_millis(ms));
+    let space = || Action::Key(KeyEvent::new(KeyCode::Char(' '), KeyModifiers::NONE));
+    assert_eq!(at(1000, space()), [Command::Mic(true)]);
+    // Whether the first repeat is one cannot be known; the second one shows it.
+    assert_eq!(at(1500, space()), [Command::Mic(false)]);
+    assert_eq!(at(1530, space()), [Command::Mic(true)]);
+    for ms in (1560..3000).step_by(30) {
+        assert_eq!(at(ms, space()), []);
+    }
+    assert_eq!(at(3100, Action::Timeout), []);
+    assert_eq!(at(3300, Action::Timeout), [Command::Mic(false)]);
+}
+
+#[test]
 fn space_talks_while_muted_and_never_mutes() {
-    let (mut ui, _) = ui(1);
+    let (mut ui, start) = ui(1);
+    let mut second = 0;
+    let mut key = |ui: &mut Ui, char| {
+        second += 1;
+        let key = KeyEvent::new(KeyCode::Char(char), KeyModifiers::NONE);
+        ui.update(Action::Key(key), start + Duration::from_secs(second))
+    };
     assert_eq!(key(&mut ui, ' '), []);
     key(&mut ui, 'm');
     assert_eq!(key(&mut ui, ' '), [Command::Mic(true)]);

@@ -18,9 +18,7 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
     let keys = [
         (
             "m",
-            if !me.has_mic {
-                "no microphone to mute"
-            } else if me.mic_on {
+            if me.mic_on {
                 "mute the microphone"
             } else {
                 "unmute the microphone"
@@ -28,9 +26,7 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
         ),
         (
             "v",
-            if !me.has_camera {
-                "no camera to switch"
-            } else if me.camera_on {
+            if me.camera_on {
                 "switch the camera off"
             } else {
                 "switch the camera on"
