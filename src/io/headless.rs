@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -220,6 +220,7 @@ impl FromStr for ScreenSink {
 /// left out.
 pub struct PictureFile {
     pictures: Option<SyncSender<Picture>>,
+    failure: Receiver<String>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -232,25 +233,36 @@ impl PictureFile {
         let fifo = is_fifo(&path);
         let file = if fifo { None } else { Some(File::create(&path)?) };
         let (pictures, queue) = sync_channel::<Picture>(PICTURES);
+        let (failed, failure) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("picture file".into())
             .spawn(move || {
-                let Ok(file) = file.map_or_else(|| File::create(&path), Ok) else {
-                    return;
-                };
-                let mut writer = y4m::Writer::new(BufWriter::new(file), (fps, 1));
-                while let Ok(picture) = queue.recv() {
-                    if let Err(error) = writer.write(&picture) {
-                        tracing::warn!(%error, path = %path.display(), "the picture file cannot be written");
-                        return;
+                let write = || -> std::io::Result<()> {
+                    let file = file.map_or_else(|| File::create(&path), Ok)?;
+                    let mut writer = y4m::Writer::new(BufWriter::new(file), (fps, 1));
+                    while let Ok(picture) = queue.recv() {
+                        writer.write(&picture)?;
                     }
+                    Ok(())
+                };
+                if let Err(error) = write() {
+                    let path = path.display();
+                    let _ = failed.try_send(format!(
+                        "{path} takes no more pictures: {error}; the call goes on"
+                    ));
                 }
             })
             .expect("the system starts a thread");
         Ok(Self {
             pictures: Some(pictures),
+            failure,
             thread: Some(thread),
         })
+    }
+
+    /// Why nothing is written any more; told once.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.try_recv().ok()
     }
 
     /// A way in.

@@ -111,14 +111,17 @@ impl HeadlessFront {
             Happening::Picture(peer, size) => self.first_frame(peer, *size, now),
             Happening::Figures(peer, report) => self.stats(peer, report),
             Happening::Invite(invite) => {
-                self.link = Some(invite.link.clone());
+                let link = self.link.replace(invite.link.clone());
+                if link.is_some_and(|link| link != invite.link) {
+                    self.forget_room();
+                }
                 self.announce();
             }
             Happening::Serving(invite) => {
                 self.emit("serving", json!({ "url": invite.server, "page": invite.link }));
             }
             Happening::Signaling { up: false, why } => {
-                self.announced = false;
+                self.forget_room();
                 self.emit("error", json!({ "code": "signaling-lost", "message": why }));
             }
             Happening::Error(code, message) => {
@@ -128,6 +131,9 @@ impl HeadlessFront {
                 self.emit("error", json!({ "code": "notice", "message": text }));
             }
             Happening::Second => {
+                if let Some(why) = self.file.as_ref().and_then(PictureFile::failure) {
+                    self.emit("error", json!({ "code": "screen", "message": why }));
+                }
                 if let Some((cpu, rss)) = self.usage.sample(now) {
                     self.emit("stats", json!({ "cpu": round(cpu, 4), "rss_mb": round(rss, 1) }));
                 }
@@ -195,23 +201,25 @@ impl HeadlessFront {
                 local,
                 remote,
                 agreed,
-            } => self.emit(
-                "connected",
-                json!({
-                    "peer": peer,
-                    "ms": milliseconds(*after),
-                    "local": local,
-                    "remote": remote,
-                    "transport": "udp",
-                    "video": agreed.video.map(|codec| codec.to_string()),
-                    "audio": agreed.audio.then_some("opus"),
-                }),
-            ),
-            Event::Path { peer, state, why } => {
-                if let (PathState::Restarting, Some(met)) = (state, self.peers.get_mut(peer)) {
-                    met.since = now;
+            } => {
+                if let Some(met) = self.peers.get_mut(peer) {
+                    met.since = now.checked_sub(*after).unwrap_or(now);
                     met.seen = false;
                 }
+                self.emit(
+                    "connected",
+                    json!({
+                        "peer": peer,
+                        "ms": milliseconds(*after),
+                        "local": local,
+                        "remote": remote,
+                        "transport": "udp",
+                        "video": agreed.video.map(|codec| codec.to_string()),
+                        "audio": agreed.audio.then_some("opus"),
+                    }),
+                );
+            }
+            Event::Path { peer, state, why } => {
                 let state = match state {
                     PathState::Unstable { .. } => "unstable",
                     PathState::Restored => "restored",
@@ -241,6 +249,12 @@ impl HeadlessFront {
             }
             self.emit("joined", joined);
         }
+    }
+
+    /// The room is to be joined anew.
+    fn forget_room(&mut self) {
+        self.announced = false;
+        self.id = None;
     }
 
     fn first_frame(&mut self, peer: &PeerId, size: Size, now: Instant) {
