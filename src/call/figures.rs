@@ -42,7 +42,7 @@ pub(super) struct Meter {
     pictures_out: u32,
     pictures_in: u32,
     last_picture: Option<Instant>,
-    usual_gap: Duration,
+    usual_gap: Option<Duration>,
     freezes: u32,
     keyframes_in: u32,
     estimate: Option<Bitrate>,
@@ -61,7 +61,7 @@ impl Meter {
             pictures_out: 0,
             pictures_in: 0,
             last_picture: None,
-            usual_gap: Duration::from_millis(33),
+            usual_gap: None,
             freezes: 0,
             keyframes_in: 0,
             estimate: None,
@@ -93,10 +93,12 @@ impl Meter {
         self.keyframes_in += u32::from(keyframe);
         if let Some(last) = self.last_picture {
             let gap = now.saturating_duration_since(last);
-            if gap > self.usual_gap + FREEZE {
+            // The first gap tells how often this sender's pictures come at all.
+            let usual = *self.usual_gap.get_or_insert(gap);
+            if gap > usual + FREEZE {
                 self.freezes += 1;
             }
-            self.usual_gap = (self.usual_gap * 7 + gap.min(Duration::from_secs(1))) / 8;
+            self.usual_gap = Some((usual * 7 + gap.min(Duration::from_secs(1))) / 8);
         }
         self.last_picture = Some(now);
     }

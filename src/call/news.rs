@@ -110,7 +110,9 @@ impl Call {
                 self.assign(now);
             }
             Control::Mute { mic, camera } => {
-                someone.peer.picture_pauses();
+                if camera {
+                    someone.peer.picture_pauses();
+                }
                 self.out.push_back(Output::Event(Event::Mute {
                     peer: id.clone(),
                     mic,

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::clock;
 use crate::call::VideoFrame;
 use crate::media::frame::{I420, Picture, Pool};
-use crate::media::video::{Decoder, VideoCodec};
+use crate::media::video::{Decoder, VideoCodec, VideoError};
 use crate::signal::message::PeerId;
 use crate::units::Size;
 
@@ -138,8 +138,16 @@ impl Worker {
     }
 
     fn take(&mut self, frame: &VideoFrame) {
-        let Some(picture) = self.decode(frame) else {
-            return self.tell(DecodeEvent::Trouble(self.peer.clone()));
+        let picture = match self.decode(frame) {
+            Ok(Some(picture)) => picture,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::debug!(%error, "a picture was not decoded");
+                // A fresh decoder carries no damage into the next key frame.
+                self.decoder = None;
+                self.tell(DecodeEvent::Trouble(self.peer.clone()));
+                return;
+            }
         };
         if frame.hold.is_zero() {
             // What is older is not waited for any more.
@@ -155,38 +163,25 @@ impl Worker {
 
     fn present(&mut self, picture: &Picture) {
         (self.show)(picture);
-        if self.size != Some(picture.size()) {
-            self.size = Some(picture.size());
-            self.tell(DecodeEvent::Size(self.peer.clone(), picture.size()));
+        let size = picture.size();
+        if self.size != Some(size) && self.tell(DecodeEvent::Size(self.peer.clone(), size)) {
+            self.size = Some(size);
         }
     }
 
-    fn decode(&mut self, frame: &VideoFrame) -> Option<Picture> {
-        if self
-            .decoder
-            .as_ref()
-            .is_none_or(|(codec, _)| *codec != frame.codec)
-        {
-            let decoder = Decoder::new(frame.codec)
-                .inspect_err(|error| tracing::warn!(%error, "no decoder"))
-                .ok()?;
-            self.decoder = Some((frame.codec, decoder));
-        }
-        let (_, decoder) = self.decoder.as_mut()?;
-        match decoder.decode(&frame.data, &mut self.pool) {
-            Ok(picture) => picture,
-            Err(error) => {
-                tracing::debug!(%error, "a picture was not decoded");
-                // A fresh decoder carries no damage into the next key frame.
-                self.decoder = None;
-                None
-            }
-        }
+    /// `None` where the frame shows nothing.
+    fn decode(&mut self, frame: &VideoFrame) -> Result<Option<Picture>, VideoError> {
+        let fits = |(codec, _): &mut (VideoCodec, Decoder)| *codec == frame.codec;
+        let (_, decoder) = match self.decoder.take_if(|decoder| fits(decoder)) {
+            Some(running) => self.decoder.insert(running),
+            None => self.decoder.insert((frame.codec, Decoder::new(frame.codec)?)),
+        };
+        decoder.decode(&frame.data, &mut self.pool)
     }
 
-    /// The queue is long enough for what is rare; what is lost of it comes again.
-    fn tell(&self, event: DecodeEvent) {
-        let _ = self.events.try_send(event);
+    /// The queue is long enough for what is rare; what finds no room comes again with the next picture.
+    fn tell(&self, event: DecodeEvent) -> bool {
+        self.events.try_send(event).is_ok()
     }
 }
 

@@ -155,9 +155,11 @@ impl Peer {
         self.out.pop_front()
     }
 
-    /// They switched their camera: the gap that follows is no freeze.
+    /// They switched their camera off: the gap that follows is no freeze, and no key frame is missed.
     pub(super) fn picture_pauses(&mut self) {
         self.meter.picture_pauses();
+        self.needs_keyframe = false;
+        self.pli_due = None;
     }
 
     /// What is sent to them.
