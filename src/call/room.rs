@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::peer::{NegotiationError, Peer};
 use super::people::{Presence, Someone};
 use super::{Call, Event, Output, PathState};
-use crate::signal::message::{Body, LeaveReason, Member, PeerId, ServerMessage};
+use crate::signal::message::{Body, ErrorCode, LeaveReason, Member, PeerId, ServerMessage};
 
 /// The most others that are taken notice of, whatever the meeting point says; it lets no more in.
 const MAX_PEOPLE: usize = 64;
@@ -17,6 +17,13 @@ impl Call {
             ServerMessage::PeerJoined(member) => self.handle_joined(member, now),
             ServerMessage::PeerLeft { id, reason } => self.handle_left(&id, reason, now),
             ServerMessage::Signal { from, body } => self.handle_signal(&from, body, now),
+            // They left while something was on its way to them.
+            ServerMessage::Error {
+                code: ErrorCode::NoSuchPeer,
+                message,
+            } => {
+                tracing::debug!(%message, "told somebody who left");
+            }
             ServerMessage::Error { code, message } => {
                 let (code, message) = (code.word().to_owned(), message.as_str().to_owned());
                 self.out.push_back(Output::Event(Event::Error { code, message }));
@@ -99,7 +106,13 @@ impl Call {
                 match result {
                     // Its offer was withdrawn meanwhile.
                     Ok(()) | Err(NegotiationError::Unexpected) => {}
-                    Err(error) => self.fail(from, "negotiation", error.to_string()),
+                    Err(error) => {
+                        let name = self.people.get(from).map(|someone| someone.name.clone());
+                        let name = name.unwrap_or_default();
+                        let why =
+                            format!("the call to {name} was not agreed upon: {error}; it is tried again");
+                        self.fail(from, "negotiation", why);
+                    }
                 }
             }
         }
