@@ -57,7 +57,8 @@ fn inside_the_machine() {
     let pictures = slot::Slot::new(slot::unpark(std::thread::current()));
     let (sender, mut events) = mpsc::channel(8);
     let outputs = vec![Arc::clone(&pictures)];
-    let camera = sources::start(CameraSource::Auto, 30, outputs, sender).expect("a camera needs no file");
+    let camera =
+        sources::start(CameraSource::Auto, true, 30, outputs, sender).expect("a camera needs no file");
 
     let first = event(&mut events);
     let Some(SourceEvent::Ready { name, size }) = first else {

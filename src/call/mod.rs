@@ -90,6 +90,7 @@ pub struct Call {
     people: BTreeMap<PeerId, Someone>,
     addresses: Vec<SocketAddr>,
     source: Option<Size>,
+    has_mic: bool,
     targets: Targets,
     viewports: BTreeMap<PeerId, (Size, u32)>,
     wanted_fps: u32,
@@ -107,6 +108,7 @@ impl Call {
             people: BTreeMap::new(),
             addresses,
             source: None,
+            has_mic: true,
             targets: Targets::default(),
             viewports: BTreeMap::new(),
             news: VecDeque::new(),
@@ -231,6 +233,14 @@ impl Call {
         self.wanted_fps = fps;
     }
 
+    /// There is a microphone, or none (any more).
+    pub fn set_microphone(&mut self, is_there: bool, now: Instant) {
+        if std::mem::replace(&mut self.has_mic, is_there) != is_there {
+            self.tell_all(&self.mute_message(), now);
+            self.settle(now);
+        }
+    }
+
     /// Switches the microphone.
     pub fn set_mic(&mut self, on: bool, now: Instant) {
         self.config.mic_on = on;
@@ -314,7 +324,7 @@ impl Call {
     fn mute_message(&self) -> Control {
         let camera = !self.config.camera_on || self.source.is_none();
         Control::Mute {
-            mic: !self.config.mic_on,
+            mic: !self.config.mic_on || !self.has_mic,
             camera,
         }
     }

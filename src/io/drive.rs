@@ -132,8 +132,6 @@ struct Driver {
     udp: Udp,
     meeting: Meeting,
     socket: Socket,
-    /// By the one who hosted, or to another one's.
-    has_moved: bool,
     key: String,
     front: Front,
     signals: Option<Signals>,
@@ -250,10 +248,12 @@ impl Driver {
             Step::Front(wants) => self.wants.extend(wants),
             Step::Socket(event) => self.handle_socket(event, now)?,
             Step::Decoded(DecodeEvent::Trouble(peer)) => self.call.want_keyframe(&peer, now),
-            Step::Decoded(DecodeEvent::Size(peer, size)) => {
+            // What was decoded of somebody who left meanwhile is nobody's.
+            Step::Decoded(DecodeEvent::Size(peer, size)) if self.decoders.contains_key(&peer) => {
                 self.tell(&Happening::Picture(&peer, size), now);
                 self.sizes.insert(peer, size);
             }
+            Step::Decoded(DecodeEvent::Size(..)) => {}
             Step::Source(event) => self.handle_source(event, now),
             Step::Moved(meeting) => self.handle_moved(*meeting, now),
             Step::Asked(Asked::Suspend) => {
@@ -310,6 +310,8 @@ impl Driver {
             Event::Connected { peer, .. } => {
                 self.connected_once = true;
                 self.no_path = None;
+                // Their first picture is news once more.
+                self.decoders.remove(peer);
                 self.sound.send(SoundCommand::RemovePeer(peer.clone()));
                 self.sound.send(SoundCommand::AddPeer(peer.clone()));
             }

@@ -299,8 +299,12 @@ fn hold(log: Option<&Path>) -> Result<Held, TerminalError> {
     })
 }
 
-/// Takes the terminal that is held.
+/// Takes the terminal that is held; gives back what was taken where that fails midway.
 fn resume() -> Result<(), TerminalError> {
+    take_held().inspect_err(|_| restore())
+}
+
+fn take_held() -> Result<(), TerminalError> {
     let Some(held) = HELD.get() else { return Ok(()) };
     let refuses = |error: io::Error| TerminalError::Mode("set up", error);
     let mut raw = held.cooked.clone();

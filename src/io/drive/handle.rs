@@ -10,7 +10,6 @@ use crate::io::meet::Meeting;
 use crate::io::socket::{self, SocketError, SocketEvent};
 use crate::io::sound::{SoundCommand, SoundEvent};
 use crate::io::source::SourceEvent;
-use crate::signal::message::ErrorCode;
 use crate::ui::state::Tone;
 
 impl Driver {
@@ -37,7 +36,12 @@ impl Driver {
                 let (mic, speaker) = (self.options.mic.clone(), self.options.speaker.clone());
                 self.tell(&Happening::Choices(&devices, &mic, &speaker), now);
             }
-            event => self.tell(&Happening::Sound(&event), now),
+            event => {
+                if let SoundEvent::Devices { has_mic, .. } = event {
+                    self.call.set_microphone(has_mic, now);
+                }
+                self.tell(&Happening::Sound(&event), now);
+            }
         }
     }
 
@@ -53,6 +57,8 @@ impl Driver {
                 self.tell(&Happening::Tell(Tone::Warning, &why), now);
             }
             SourceEvent::Lost(why) => {
+                self.call.set_source(None, now);
+                self.encoding.forget();
                 self.tell(&Happening::Camera(false), now);
                 self.tell(&Happening::Tell(Tone::Warning, &why), now);
             }
@@ -85,8 +91,6 @@ impl Driver {
                 let why = error.to_string();
                 match error {
                     SocketError::Unreachable { .. } if self.meeting.handle_lost(self.call.rank(), true) => {}
-                    // Two rooms became one, in which there is no place left: the call goes on.
-                    SocketError::Refused { code, .. } if self.has_moved && code == ErrorCode::RoomFull => {}
                     error if self.call.is_connected() => self.refused = Some(error),
                     error => return Err(error.into()),
                 }
@@ -98,7 +102,6 @@ impl Driver {
 
     /// Meets the others at another server; who is known stays known, and calls go on.
     pub(super) fn handle_moved(&mut self, meeting: Meeting, now: Instant) {
-        self.has_moved = true;
         self.refused = None;
         self.meeting = meeting;
         self.socket = socket::connect(join(&self.options, &self.meeting.server, &self.key));

@@ -71,8 +71,8 @@ impl Driver {
         let mut front = open_front(&options, &encoding, log, epoch)?;
         let mut outputs = vec![encoding.pictures()];
         outputs.extend(front.own());
-        let source = source::start(options.camera.clone(), options.fps, outputs, source_sender)?;
-        source.set_on(options.camera_on);
+        let (camera, on) = (options.camera.clone(), options.camera_on);
+        let source = source::start(camera, on, options.fps, outputs, source_sender)?;
         let meeting = match (place, &options.server) {
             (Place::Known(meeting), _) => *meeting,
             (Place::ByOptions, Some(server)) => Meeting::named(server.clone(), &options.room),
@@ -102,7 +102,6 @@ impl Driver {
             udp,
             meeting,
             socket,
-            has_moved: false,
             key,
             front,
             signals,

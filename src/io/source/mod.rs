@@ -144,15 +144,17 @@ pub struct Source {
     thread: Option<Thread>,
 }
 
-/// Starts `source`; `fps` (1 to 60) is for those that have no rate of their own. Every picture goes
+/// Starts `source`, on or off; `fps` (1 to 60) is for those that have no rate of their own. Every picture goes
 /// into each of `outputs`; `events` should hold eight (one that finds no room is lost).
 pub fn start(
     source: CameraSource,
+    on: bool,
     fps: u32,
     outputs: Vec<Arc<Slot<I420>>>,
     events: mpsc::Sender<SourceEvent>,
 ) -> Result<Source, SourceError> {
     let control = Arc::new(Control::default());
+    control.off.store(!on, Ordering::Release);
     let sink = Arc::new(Sink {
         outputs,
         events,

@@ -21,7 +21,7 @@ impl Watched {
     fn start(source: CameraSource, fps: u32) -> Result<Self, SourceError> {
         let slot = Slot::new(unpark(std::thread::current()));
         let (sender, events) = mpsc::channel(8);
-        let source = Some(start(source, fps, vec![Arc::clone(&slot)], sender)?);
+        let source = Some(start(source, true, fps, vec![Arc::clone(&slot)], sender)?);
         Ok(Self { source, slot, events })
     }
 
