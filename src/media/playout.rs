@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::media::audio::{self, BLOCK, CodecError, LONGEST, RATE, VoiceDecoder};
+use crate::media::audio::{self, BLOCK, CodecError, LONGEST, VoiceDecoder};
 use crate::media::comfort::ComfortNoise;
 use crate::media::jitter::{Counts, JitterBuffer, Next, VoicePacket, Wish};
 use crate::media::resample::Resampler;
@@ -49,7 +49,7 @@ impl Playout {
             absent: DESERTED,
             gain: 0.0,
             comfort: ComfortNoise::default(),
-            resampler: Resampler::giving(RATE, RATE),
+            resampler: Resampler::following(),
             clock: 1.0,
         })
     }

@@ -22,7 +22,7 @@ const LOSSY: i64 = ms(10_000);
 const SURGE: i64 = ms(20);
 const SURGE_DECAY: i64 = RATE as i64 / ms(15);
 /// The bounds of the target.
-pub(super) const LEAST: i64 = ms(20);
+pub(super) const LEAST: i64 = ms(10);
 const MOST: i64 = ms(400);
 
 /// What the delay is to be; all times in samples from the origin on.
