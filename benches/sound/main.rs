@@ -1,5 +1,5 @@
 //! What the sound is worth: echo, bad lines, clocks, delay, cost. `make bench BENCH=sound`, and with
-//! `ARGS="echo"` one part of it: echo, line, clock, cost. PESQ needs a Python with the package `pesq`,
+//! `ARGS="echo"` one part of it: echo, line, clock, cost, mouth. PESQ needs a Python with the package `pesq`,
 //! named in `FACETTY_PYTHON`.
 //!
 //! Voices are espeak-ng's, the same at each run; lines are simulated with the seeds shown.
@@ -11,10 +11,16 @@ mod echo;
 #[path = "../../tests/support/line.rs"]
 mod line;
 mod lines;
+mod mouth;
 #[path = "../support/parts.rs"]
 mod parts;
+#[path = "../../tests/support/pulse.rs"]
+#[allow(dead_code, clippy::print_stderr)]
+mod pulse;
 mod speech;
 mod stoi;
+#[path = "../../tests/support/mod.rs"]
+mod support;
 #[path = "../../tests/support/talk.rs"]
 mod talk;
 
@@ -32,6 +38,9 @@ fn main() {
     }
     if parts.has("cost") {
         cost::measure();
+    }
+    if parts.has(mouth::NAME) {
+        mouth::measure();
     }
 }
 

@@ -17,6 +17,9 @@ use crate::media::audio::{BLOCK, RATE};
 use crate::media::drift::Drift;
 use crate::media::resample::Resampler;
 
+/// Samples of silence that a microphone begins with, beyond what its resampler looks ahead: one part in so
+/// many of a second (1 ms). With less, a sample that the clock lacks would hold up a whole block.
+const SLACK: usize = 1_000;
 /// The greatest margin, in steps of 5 ms.
 const MOST_MARGIN: usize = 8;
 /// Blocks without a gap (30 s) after which a smaller margin is tried.
@@ -106,8 +109,10 @@ pub(super) struct Sink {
 impl Capture {
     /// A microphone at `rate` hertz, and the callback's end of it.
     pub(super) fn new(rate: u32) -> (Self, Producer<f32>) {
-        let (producer, ring) = RingBuffer::new(rate as usize / 2);
+        let (mut producer, ring) = RingBuffer::new(rate as usize / 2);
         let resampler = Resampler::giving(rate, RATE);
+        let ahead = resampler.needs().saturating_sub(rate as usize / 100);
+        fill_up(&mut producer, ahead + rate as usize / SLACK);
         let capture = Self {
             ring,
             rate,
@@ -200,6 +205,12 @@ impl Playback {
             self.played.resampler.pull(1.0 / clock);
         }
         let asked = self.shared.asked.load(Ordering::Relaxed) as usize;
+        if queued == 0 && asked > 0 {
+            // At the start, and where it has run dry: the margin is silence, so that each block is made
+            // when it is wanted and not a block's part before.
+            self.given += fill_up(&mut self.ring, self.margin) as u64;
+            return true;
+        }
         queued < (asked + self.margin).min(capacity / 2)
     }
 
@@ -221,6 +232,15 @@ impl Playback {
     /// The next 10 ms that the device was given, if they are complete.
     pub(super) fn played(&mut self, block: &mut [f32; BLOCK]) -> bool {
         self.played.take(block)
+    }
+}
+
+/// Puts so many samples of silence into a ring, or as many as it has room for.
+fn fill_up(ring: &mut Producer<f32>, samples: usize) -> usize {
+    let room = samples.min(ring.slots());
+    match ring.write_chunk_uninit(room) {
+        Ok(chunk) => chunk.fill_from_iter(std::iter::repeat_n(0.0, room)),
+        Err(_) => 0,
     }
 }
 
