@@ -51,11 +51,9 @@ fn ways(sound: &Sound, more: &[&str]) -> [f64; 2] {
     }
     let _player = sound.play(&pips, "feed-a");
     let (mouth, ear) = (sound.listen("feed-a"), sound.listen("speaker-b"));
-    let (mouth, ear) = std::thread::scope(|scope| {
-        let mouth = scope.spawn(|| Track::record(&mouth));
-        let ear = Track::record(&ear);
-        (mouth.join().expect("it only listens"), ear)
-    });
+    let mouth = std::thread::spawn(move || Track::record(&mouth));
+    let ear = Track::record(&ear);
+    let mouth = mouth.join().expect("it only listens");
     for person in [ann, bob] {
         person.leave();
     }

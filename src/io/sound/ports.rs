@@ -20,8 +20,8 @@ use crate::media::resample::Resampler;
 /// Samples of silence that a microphone begins with, beyond what its resampler looks ahead: one part in so
 /// many of a second (1 ms). With less, a sample that the clock lacks would hold up a whole block.
 const SLACK: usize = 1_000;
-/// The greatest margin, in steps of 5 ms.
-const MOST_MARGIN: usize = 8;
+/// The greatest margin, in steps of 2.5 ms.
+const MOST_MARGIN: usize = 16;
 /// Blocks without a gap (30 s) after which a smaller margin is tried.
 const STEADY: u32 = 3_000;
 
@@ -165,7 +165,7 @@ impl Playback {
         let (played, producer) = Capture::new(rate);
         let shared = Arc::new(Shared::default());
         let resampler = Resampler::taking(RATE, rate);
-        let least = rate as usize / 200;
+        let least = rate as usize / 400;
         let playback = Self {
             ring,
             rate,

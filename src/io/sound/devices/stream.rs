@@ -37,10 +37,16 @@ pub(super) fn open(
         (format, channels, RATE),
         (format, channels, rate),
     ];
+    // In microseconds. What a speaker plays waits twice: in our ring and in the server's buffer.
+    let shortest: u64 = match direction {
+        Direction::Capture => 10_000,
+        Direction::Playback => 7_500,
+    };
     let mut refused = Error::new(ErrorKind::UnsupportedConfig);
     for (format, channels, rate) in formats {
-        // 10 ms, 20 ms, what it likes.
+        // As short as is worth its turns, 10 ms, 20 ms, what it likes.
         let sizes = [
+            BufferSize::Fixed((u64::from(rate) * shortest / 1_000_000) as u32),
             BufferSize::Fixed(rate / 100),
             BufferSize::Fixed(rate / 50),
             BufferSize::Default,
