@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, MediaArgs, ServeArgs};
 use crate::config::Config;
+use crate::io::devices::Listing;
 use crate::io::drive::{self, Place};
 use crate::io::error::CallError;
 use crate::io::headless::Events;
@@ -56,6 +57,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
             let options = args.resolve(&config).map_err(usage)?;
             let play = play::run(options);
             block_on(async { play.await.map_err(|error| Failure(1, error.to_string())) })
+        }
+        Some(Command::Devices) => {
+            let _ = write!(std::io::stdout(), "{}", Listing::of_system());
+            Ok(())
         }
         None => {
             let log = open_log(&cli.call.media)?;

@@ -41,6 +41,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Show a clip or a picture through the same renderer as a call
     Play(PlayArgs),
+    /// List cameras, microphones and speakers
+    Devices,
 }
 
 /// A call.

@@ -6,6 +6,7 @@ mod support;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use facetty::io::clock;
 use facetty::media::stamp;
@@ -365,6 +366,22 @@ fn two_servers_of_one_room_become_one_with_all_who_are_there() {
             "each call is set up once: {:#?}",
             ended.events
         );
+    }
+}
+
+#[test]
+fn devices_are_listed() {
+    let output = Command::new(env!("CARGO_BIN_EXE_facetty"))
+        .arg("devices")
+        .output();
+    let output = output.expect("the program runs");
+    let text = String::from_utf8(output.stdout).expect("words");
+    assert_eq!(
+        (output.status.code(), output.stderr.as_slice()),
+        (Some(0), &[][..])
+    );
+    for title in ["Cameras\n  ", "Microphones\n  ", "Speakers\n  "] {
+        assert!(text.contains(title), "{text}");
     }
 }
 

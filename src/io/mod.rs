@@ -5,6 +5,7 @@ pub mod camera;
 pub mod clock;
 pub mod decode;
 pub mod demo;
+pub mod devices;
 pub mod drive;
 pub mod encode;
 pub mod error;

@@ -194,6 +194,12 @@ impl Candidate {
         self.id.ends_with(".monitor")
     }
 
+    /// It is one of ALSA's converters and bridges, which are no devices of their own.
+    fn is_converter(&self) -> bool {
+        let is_card = self.id.contains("CARD=") || matches!(self.id.as_str(), "default" | "pipewire");
+        self.full.starts_with("alsa:") && !is_card
+    }
+
     /// The name to choose it by among `all`.
     fn shown(&self, all: &[Self]) -> String {
         if all.iter().filter(|other| other.name == self.name).count() > 1 {
@@ -207,7 +213,7 @@ impl Candidate {
 /// All that a user would think of.
 fn candidates(host: &Host, direction: Direction) -> Vec<Candidate> {
     let mut all = everything(host, direction);
-    all.retain(|candidate| !candidate.is_monitor());
+    all.retain(|candidate| !candidate.is_monitor() && !candidate.is_converter());
     all
 }
 
