@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+use crate::call::paths::Server;
 use crate::call::rate::{VIDEO_FLOOR, VOICE};
 use crate::io::headless::ScreenSink;
 use crate::signal::message::is_room_name;
@@ -112,6 +113,14 @@ pub struct MediaArgs {
     /// The most that is sent to one peer, picture and voice, in kbit/s (56 to 10000000)
     #[arg(long, value_name = "KBIT", value_parser = clap::value_parser!(u64).range(MAX_BITRATE))]
     pub max_bitrate: Option<u64>,
+    /// A STUN or TURN server, beside those that the meeting point names (repeatable):
+    /// stun:HOST:PORT, turn:USER:PASSWORD@HOST:PORT?transport=udp|tcp, turns:USER:PASSWORD@HOST:PORT
+    #[arg(long, value_name = "URL")]
+    pub ice_server: Vec<Server>,
+    /// Which ways to be reached others are told: all, or those by a relay alone, so that nobody learns
+    /// this machine's addresses [default: all]
+    #[arg(long, value_name = "P", value_enum)]
+    pub ice_policy: Option<Policy>,
     /// No interface: events as JSON lines on standard output, commands on standard input
     #[arg(long)]
     pub headless: bool,
@@ -209,6 +218,15 @@ pub enum CodecChoice {
     Vp9,
     /// VP8 alone.
     Vp8,
+}
+
+/// Which ways to be reached others are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Policy {
+    /// All.
+    All,
+    /// Relays alone.
+    Relay,
 }
 
 /// On or off.

@@ -39,6 +39,10 @@ pub struct Config {
     pub codec: Option<String>,
     /// `--max-bitrate`
     pub max_bitrate: Option<u64>,
+    /// `--ice-server`: a list
+    pub ice_server: Option<Vec<String>>,
+    /// `--ice-policy`: `all` or `relay`
+    pub ice_policy: Option<String>,
 }
 
 /// Reads what is a word or a number on the command line.

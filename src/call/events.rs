@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use str0m::net::Transmit;
 
 use super::figures::Figures;
+use super::paths::PathOutput;
 use super::peer::{Agreed, VideoFrame};
 use super::targets::Target;
 use crate::media::jitter::VoicePacket;
@@ -16,6 +17,8 @@ use crate::text::SafeText;
 pub enum Output {
     /// Send a packet from the socket at `source` to `destination`.
     Transmit(Transmit),
+    /// Do something for a path by a STUN or TURN server.
+    Path(PathOutput),
     /// Send a message to the meeting point.
     Signal(ClientMessage),
     /// Run these encoders, and no others.
@@ -77,6 +80,8 @@ pub enum Event {
         local: &'static str,
         /// The kind of the far end.
         remote: &'static str,
+        /// How the own packets leave: `udp`, or towards the own relay `tcp` or `tls`.
+        transport: &'static str,
         /// What is sent to them.
         agreed: Agreed,
     },

@@ -11,7 +11,9 @@
 pub mod control;
 mod events;
 pub mod figures;
+mod network;
 mod news;
+pub mod paths;
 mod peer;
 mod people;
 pub mod rate;
@@ -24,11 +26,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use str0m::Input;
-use str0m::net::{Protocol, Receive};
-
 use self::control::Control;
 use self::news::News;
+use self::paths::{IcePolicy, Paths, Server};
 use self::peer::PeerOutput;
 use self::people::Someone;
 use self::targets::{TargetId, Targets};
@@ -68,6 +68,10 @@ pub struct CallConfig {
     pub mic_on: bool,
     /// The camera is on.
     pub camera_on: bool,
+    /// STUN and TURN servers, beside those that the meeting point names.
+    pub ice_servers: Vec<Server>,
+    /// Which of the own addresses are told to others.
+    pub ice_policy: IcePolicy,
 }
 
 /// An encoded picture to send.
@@ -88,7 +92,7 @@ pub struct Call {
     config: CallConfig,
     id: Option<PeerId>,
     people: BTreeMap<PeerId, Someone>,
-    addresses: Vec<SocketAddr>,
+    paths: Paths,
     source: Option<Size>,
     has_mic: bool,
     targets: Targets,
@@ -103,10 +107,10 @@ impl Call {
     pub fn new(config: CallConfig, addresses: Vec<SocketAddr>) -> Self {
         Self {
             wanted_fps: config.fps,
+            paths: Paths::new(addresses, config.ice_servers.clone(), config.ice_policy),
             config,
             id: None,
             people: BTreeMap::new(),
-            addresses,
             source: None,
             has_mic: true,
             targets: Targets::default(),
@@ -124,7 +128,10 @@ impl Call {
     /// When [`Call::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let people = self.people.values().map(Someone::poll_timeout);
-        people.chain(self.targets.poll_timeout()).min()
+        people
+            .chain(self.targets.poll_timeout())
+            .chain(self.paths.poll_timeout())
+            .min()
     }
 
     /// Time passed.
@@ -138,42 +145,13 @@ impl Call {
         if self.targets.handle_timeout(now) {
             self.announce_targets();
         }
+        self.paths.handle_timeout(now);
         self.settle(now);
     }
 
     /// A message from the meeting point.
     pub fn handle_server(&mut self, message: ServerMessage, now: Instant) {
         self.handle_message(message, now);
-        self.settle(now);
-    }
-
-    /// A packet from `source` to the own address `destination`.
-    pub fn handle_datagram(
-        &mut self,
-        source: SocketAddr,
-        destination: SocketAddr,
-        bytes: &[u8],
-        now: Instant,
-    ) {
-        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else {
-            return;
-        };
-        let packet = Input::Receive(now, receive);
-        let Some((id, someone)) = self.people.iter_mut().find(|(_, s)| s.peer.accepts(&packet)) else {
-            return;
-        };
-        someone.peer.handle_packet(packet, bytes.len(), now);
-        gather(id, someone, now, &mut self.out, &mut self.news);
-        self.settle(now);
-    }
-
-    /// A local address came up.
-    pub fn add_local_address(&mut self, address: SocketAddr, now: Instant) {
-        if self.addresses.contains(&address) {
-            return;
-        }
-        self.addresses.push(address);
-        self.with_all(now, |someone| someone.peer.add_local_address(address, now));
         self.settle(now);
     }
 
@@ -266,6 +244,8 @@ impl Call {
     pub fn leave(&mut self, now: Instant) {
         self.tell_all(&Control::Bye, now);
         self.settle(now);
+        self.paths.close(now);
+        self.settle(now);
         self.out.push_back(Output::Signal(ClientMessage::Leave));
     }
 
@@ -316,8 +296,14 @@ impl Call {
 
     /// Draws the consequences of what happened. The last step of all that changes the call.
     fn settle(&mut self, now: Instant) {
-        while let Some((id, news)) = self.news.pop_front() {
-            self.handle_news(&id, news, now);
+        loop {
+            if let Some((id, news)) = self.news.pop_front() {
+                self.handle_news(&id, news, now);
+            } else if let Some(output) = self.paths.poll_output() {
+                self.handle_path(output, now);
+            } else {
+                return;
+            }
         }
     }
 
@@ -351,6 +337,7 @@ fn gather(
         let peer = || id.clone();
         match output {
             PeerOutput::Transmit(transmit) => out.push_back(Output::Transmit(transmit)),
+            PeerOutput::Relay(transmit) => news.push_back((peer(), News::Relay(transmit))),
             PeerOutput::Signal(body) => {
                 out.push_back(Output::Signal(ClientMessage::Signal { to: peer(), body }));
             }

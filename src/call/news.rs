@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use str0m::net::Transmit;
+
 use super::control::{self, Control};
+use super::paths::Transport;
 use super::people::{Alarm, Presence};
 use super::{Call, Event, Output, PathState};
 use crate::signal::message::PeerId;
@@ -14,6 +17,8 @@ const REJOINED: Duration = Duration::from_secs(5);
 /// Something happened that changes the call.
 #[derive(Debug)]
 pub(super) enum News {
+    /// A packet to be sent by an own relay.
+    Relay(Transmit),
     Connected,
     Disconnected,
     /// The connection cannot go on, and why.
@@ -28,6 +33,15 @@ pub(super) enum News {
 impl Call {
     pub(super) fn handle_news(&mut self, id: &PeerId, news: News, now: Instant) {
         match news {
+            News::Relay(Transmit {
+                source,
+                destination,
+                contents,
+                ..
+            }) => {
+                // Of a relay that is gone meanwhile, it is lost.
+                self.paths.relay(source, destination, contents.into(), now);
+            }
             News::Connected => self.handle_connected(id, now),
             News::Disconnected => self.handle_disconnected(id, now),
             News::Broken(why) => self.handle_broken(id, &why, now),
@@ -50,7 +64,8 @@ impl Call {
         };
         someone.connected = Some(now);
         (someone.failed, someone.retry, someone.tries) = (false, None, 0);
-        let (local, remote) = someone.peer.path_kinds();
+        let (local, remote) = someone.peer.path_kinds(self.paths.candidates());
+        let relayed_by = someone.peer.source().and_then(|own| self.paths.transport_of(own));
         let agreed = someone.peer.agreed();
         let after = now.saturating_duration_since(someone.since);
         self.out.push_back(Output::Event(Event::Connected {
@@ -58,6 +73,7 @@ impl Call {
             after,
             local,
             remote,
+            transport: relayed_by.unwrap_or(Transport::Udp).word(),
             agreed,
         }));
         self.check_agreement(id);

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::paths::Server;
 use super::peer::{NegotiationError, Peer};
 use super::people::{Presence, Someone};
 use super::{Call, Event, Output, PathState};
@@ -13,7 +14,14 @@ const MAX_PEOPLE: usize = 64;
 impl Call {
     pub(super) fn handle_message(&mut self, message: ServerMessage, now: Instant) {
         match message {
-            ServerMessage::Welcome { id, peers, .. } => self.handle_welcome(id, peers, now),
+            ServerMessage::Welcome {
+                id,
+                peers,
+                ice_servers,
+            } => {
+                self.paths.set_servers(&Server::of(&ice_servers), now);
+                self.handle_welcome(id, peers, now);
+            }
             ServerMessage::PeerJoined(member) => self.handle_joined(member, now),
             ServerMessage::PeerLeft { id, reason } => self.handle_left(&id, reason, now),
             ServerMessage::Signal { from, body } => self.handle_signal(&from, body, now),
@@ -145,7 +153,7 @@ impl Call {
             tracing::warn!(id = %member.id, "more people than a room holds");
             return;
         }
-        let peer = Peer::new(&self.config.codecs, &self.addresses, now);
+        let peer = Peer::new(&self.config.codecs, &self.paths, now);
         self.people
             .insert(member.id.clone(), Someone::new(member.name.clone(), peer, now));
         self.out.push_back(Output::Event(Event::PeerJoined {
@@ -190,7 +198,7 @@ impl Call {
             return;
         };
         if someone.peer.is_described() || someone.peer.is_offering() {
-            let peer = Peer::new(&self.config.codecs, &self.addresses, now);
+            let peer = Peer::new(&self.config.codecs, &self.paths, now);
             someone.renew(peer, now);
             self.assign(now);
         }

@@ -3,7 +3,8 @@
 use clap::{CommandFactory, ValueEnum};
 use url::Url;
 
-use super::{CallArgs, Cli, CodecChoice, Color, MAX_BITRATE, MediaArgs, PlayArgs, ShowArgs, Switch};
+use super::{CallArgs, Cli, CodecChoice, Color, MAX_BITRATE, MediaArgs, PlayArgs, Policy, ShowArgs, Switch};
+use crate::call::paths::IcePolicy;
 use crate::config::Config;
 use crate::io::drive::{CallOptions, Interface};
 use crate::io::play::PlayOptions;
@@ -78,6 +79,17 @@ impl MediaArgs {
             (None, Some(text)) => Switch::from_str(text, false).map_err(|e| format!("aec: {e}"))?,
             (None, None) => Switch::On,
         };
+        let ice_policy = match (self.ice_policy, &config.ice_policy) {
+            (Some(policy), _) => policy,
+            (None, Some(text)) => Policy::from_str(text, false).map_err(|e| format!("ice-policy: {e}"))?,
+            (None, None) => Policy::All,
+        };
+        let mut ice_servers = self.ice_server;
+        if ice_servers.is_empty() {
+            for text in config.ice_server.iter().flatten() {
+                ice_servers.push(text.parse().map_err(|e| format!("ice-server {text}: {e}"))?);
+            }
+        }
         let screen = self.show.resolve(config)?;
         let fps = self.fps.or(config.fps).unwrap_or(30);
         if !(1..=60).contains(&fps) {
@@ -110,6 +122,11 @@ impl MediaArgs {
             fps,
             codecs: codec.codecs(),
             max_bitrate: max_bitrate.map(Bitrate::kbps),
+            ice_servers,
+            ice_policy: match ice_policy {
+                Policy::All => IcePolicy::All,
+                Policy::Relay => IcePolicy::Relay,
+            },
             interface: if self.headless {
                 Interface::Headless { screen: self.screen }
             } else {

@@ -22,11 +22,13 @@ use super::front::{Front, Happening, Report, Want};
 use super::headless::{self, ScreenSink};
 use super::meet::Meeting;
 use super::screen::ScreenConfig;
+use super::servers::{ServerEvent, Servers};
 use super::signals::{Asked, Signals};
 use super::socket::{JoinRequest, Socket, SocketError, SocketEvent};
 use super::sound::{MicSource, Sound, SoundCommand, SoundEvent, SpeakerSink, VoiceStats};
 use super::source::{CameraSource, Source, SourceEvent};
 use super::udp::Udp;
+use crate::call::paths::{IcePolicy, PathOutput, Server};
 use crate::call::{Call, EncodedVideo, Event, Output, PathState};
 use crate::media::chime::Chime;
 use crate::media::video::VideoCodec;
@@ -72,6 +74,10 @@ pub struct CallOptions {
     pub codecs: Vec<VideoCodec>,
     /// The most that is sent to one person.
     pub max_bitrate: Option<Bitrate>,
+    /// STUN and TURN servers, beside those that the meeting point names.
+    pub ice_servers: Vec<Server>,
+    /// Which of the own addresses are told to others.
+    pub ice_policy: IcePolicy,
     /// Who takes part.
     pub interface: Interface,
     /// Leave after so long.
@@ -130,6 +136,7 @@ struct Driver {
     epoch: Instant,
     call: Call,
     udp: Udp,
+    servers: Servers,
     meeting: Meeting,
     socket: Socket,
     key: String,
@@ -169,6 +176,7 @@ enum Step {
     Decoded(DecodeEvent),
     Source(SourceEvent),
     Socket(SocketEvent),
+    Server(ServerEvent),
     Front(Vec<Want>),
     Moved(Box<Meeting>),
     Quit,
@@ -227,6 +235,7 @@ impl Driver {
             Some(event) = self.sounds.recv() => Step::Sound(event),
             () = timeout => Step::Timeout,
             wants = self.front.next() => Step::Front(wants),
+            event = self.servers.event() => Step::Server(event),
             event = self.socket.event() => Step::Socket(event),
             Some(event) = self.decoded.recv() => Step::Decoded(event),
             Some(event) = self.sources.recv() => Step::Source(event),
@@ -247,6 +256,7 @@ impl Driver {
             Step::Timeout => self.handle_timeout(now),
             Step::Front(wants) => self.wants.extend(wants),
             Step::Socket(event) => self.handle_socket(event, now)?,
+            Step::Server(event) => self.handle_server(event, now),
             Step::Decoded(DecodeEvent::Trouble(peer)) => self.call.want_keyframe(&peer, now),
             // What was decoded of somebody who left meanwhile is nobody's.
             Step::Decoded(DecodeEvent::Size(peer, size)) if self.decoders.contains_key(&peer) => {
@@ -284,7 +294,13 @@ impl Driver {
 
     fn carry_out(&mut self, output: Output, now: Instant) {
         match output {
-            Output::Transmit(transmit) => self.udp.send(&transmit),
+            Output::Transmit(packet) => self.udp.send(packet.source, packet.destination, &packet.contents),
+            Output::Path(PathOutput::Datagram {
+                source,
+                destination,
+                bytes,
+            }) => self.udp.send(source, destination, &bytes),
+            Output::Path(output) => self.servers.carry_out(output),
             Output::Signal(message) => {
                 self.socket.send(message);
             }

@@ -19,6 +19,7 @@ pub mod play;
 #[cfg(unix)]
 pub mod screen;
 pub mod serve;
+pub mod servers;
 #[cfg(unix)]
 pub mod signals;
 pub mod slot;

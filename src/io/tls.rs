@@ -14,11 +14,19 @@ use tokio_tungstenite::Connector;
 /// # Errors
 /// What is wrong with the file that `SSL_CERT_FILE` names.
 pub fn connector() -> Result<Connector, String> {
-    static CONFIG: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(|| config().map(Arc::new));
-    CONFIG.clone().map(Connector::Rustls)
+    config().map(Connector::Rustls)
 }
 
-fn config() -> Result<ClientConfig, String> {
+/// What all connections share.
+///
+/// # Errors
+/// As [`connector`]'s.
+pub fn config() -> Result<Arc<ClientConfig>, String> {
+    static CONFIG: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(|| read().map(Arc::new));
+    CONFIG.clone()
+}
+
+fn read() -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     if let Some(path) = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from) {
         let wrong = |why: &dyn std::fmt::Display| format!("SSL_CERT_FILE {}: {why}", path.display());

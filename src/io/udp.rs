@@ -5,7 +5,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
 
-use str0m::net::Transmit;
 use tokio::net::UdpSocket;
 
 /// Larger than any packet that str0m or a browser sends.
@@ -76,13 +75,14 @@ impl Udp {
         }
     }
 
-    /// Sends a packet. One that the system does not take now is lost, as on any line.
-    pub fn send(&self, transmit: &Transmit) {
-        let Some((_, socket)) = self.sockets.iter().find(|(own, _)| *own == transmit.source) else {
+    /// Sends a packet from the socket at `source`. One that the system does not take now is lost, as on
+    /// any line.
+    pub fn send(&self, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) {
+        let Some((_, socket)) = self.sockets.iter().find(|(own, _)| *own == source) else {
             return;
         };
-        if let Err(error) = socket.try_send_to(&transmit.contents, transmit.destination) {
-            tracing::trace!(%error, destination = %transmit.destination, "a packet was not sent");
+        if let Err(error) = socket.try_send_to(bytes, destination) {
+            tracing::trace!(%error, %destination, "a packet was not sent");
         }
     }
 }

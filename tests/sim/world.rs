@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use facetty::call::paths::IcePolicy;
 use facetty::call::targets::{Target, TargetId};
 use facetty::call::{Call, CallConfig, EncodedVideo, Event, Output, VideoFrame};
 use facetty::media::frame::{I420, Picture, Pool};
@@ -118,6 +119,8 @@ impl Side {
                 fps: 30,
                 mic_on: true,
                 camera_on: true,
+                ice_servers: Vec::new(),
+                ice_policy: IcePolicy::All,
             },
             vec![address],
         );
@@ -437,6 +440,8 @@ impl World {
                     continue;
                 }
                 match output {
+                    // There is neither a STUN nor a TURN server in this world.
+                    Output::Path(_) => {}
                     Output::Transmit(transmit) => {
                         assert_eq!(transmit.source.ip(), from.address.ip());
                         from.bytes_out += transmit.contents.len() as u64;

@@ -6,6 +6,7 @@
 mod config;
 mod media;
 mod negotiation;
+mod path;
 mod protect;
 
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ use self::protect::Protection;
 use super::control::{self, Control};
 use super::figures::{Figures, Meter};
 use super::news::News;
+use super::paths::Paths;
 use crate::media::jitter::VoicePacket;
 use crate::media::sync::LipSync;
 use crate::media::video::VideoCodec;
@@ -41,6 +43,8 @@ const MAX_IMMEDIATE: usize = 64;
 #[derive(Debug)]
 pub(super) enum PeerOutput {
     Transmit(Transmit),
+    /// From a relayed address.
+    Relay(Transmit),
     Signal(Body),
     News(News),
     Video(VideoFrame),
@@ -56,6 +60,12 @@ pub(super) struct Peer {
     remote_session: Option<String>,
     early: Vec<IceCandidate>,
     remote_candidates: Vec<IceCandidate>,
+    /// The own addresses that are relays'.
+    relayed: Vec<SocketAddr>,
+    /// All own candidates are known.
+    gathered: bool,
+    /// The own addresses as the far ends see them: theirs, the own, and what they see.
+    mappings: Vec<(SocketAddr, SocketAddr, SocketAddr)>,
     audio: Option<Mid>,
     video: Option<Mid>,
     channel: Option<ChannelId>,
@@ -78,8 +88,8 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// A peer with these local host addresses, able to send and receive `codecs`, best first.
-    pub(super) fn new(codecs: &[VideoCodec], addresses: &[SocketAddr], now: Instant) -> Self {
+    /// A peer reachable by these paths, able to send and receive `codecs`, best first.
+    pub(super) fn new(codecs: &[VideoCodec], paths: &Paths, now: Instant) -> Self {
         let mut peer = Self {
             rtc: config::config(codecs).build(now),
             codecs: codecs.to_vec(),
@@ -88,6 +98,9 @@ impl Peer {
             remote_session: None,
             early: Vec::new(),
             remote_candidates: Vec::new(),
+            relayed: Vec::new(),
+            gathered: paths.is_complete(),
+            mappings: Vec::new(),
             audio: None,
             video: None,
             channel: None,
@@ -107,10 +120,9 @@ impl Peer {
             meter: Meter::new(now),
             out: VecDeque::new(),
         };
-        for address in addresses {
-            if let Ok(candidate) = IceCandidate::host(*address, "udp") {
-                peer.rtc.add_local_candidate(candidate);
-            }
+        for candidate in paths.candidates() {
+            peer.note_relayed(candidate);
+            peer.rtc.add_local_candidate(candidate.clone());
         }
         peer.drain(now);
         peer
@@ -182,20 +194,6 @@ impl Peer {
         self.meter.last_heard()
     }
 
-    /// The kinds of the two ends of the path: `host`, `srflx`, `prflx`, `relay`.
-    pub(super) fn path_kinds(&self) -> (&'static str, &'static str) {
-        let remote = self
-            .path
-            .and_then(|(_, to)| self.remote_candidates.iter().find(|c| c.addr() == to));
-        let kind = remote.map_or("prflx", |candidate| match candidate.kind() {
-            str0m::CandidateKind::Host => "host",
-            str0m::CandidateKind::PeerReflexive => "prflx",
-            str0m::CandidateKind::ServerReflexive => "srflx",
-            str0m::CandidateKind::Relayed => "relay",
-        });
-        ("host", kind)
-    }
-
     /// Sends a message on the data channel, if it is open.
     pub(super) fn send_control(&mut self, message: &Control, now: Instant) {
         let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) else {
@@ -238,7 +236,11 @@ impl Peer {
                     if transmit.contents.first().is_some_and(|byte| *byte >= 20) {
                         self.path = Some((transmit.source, transmit.destination));
                     }
-                    self.out.push_back(PeerOutput::Transmit(transmit));
+                    let is_relayed = self.relayed.contains(&transmit.source);
+                    self.out.push_back(match is_relayed {
+                        true => PeerOutput::Relay(transmit),
+                        false => PeerOutput::Transmit(transmit),
+                    });
                 }
                 Ok(Output::Event(event)) => self.handle_event(event, now),
                 Err(error) => {

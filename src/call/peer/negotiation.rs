@@ -1,6 +1,5 @@
 //! The negotiation of a peer: offer, answer, candidates, and what both sides agreed on.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use str0m::Candidate as IceCandidate;
@@ -59,7 +58,7 @@ impl Peer {
         };
         self.out
             .push_back(PeerOutput::Signal(Body::Description(description)));
-        self.out.push_back(PeerOutput::Signal(Body::Candidate(None)));
+        self.tell_end();
         self.drain(now);
     }
 
@@ -98,7 +97,7 @@ impl Peer {
         };
         self.out
             .push_back(PeerOutput::Signal(Body::Description(description)));
-        self.out.push_back(PeerOutput::Signal(Body::Candidate(None)));
+        self.tell_end();
         Ok(())
     }
 
@@ -142,23 +141,6 @@ impl Peer {
         }
         self.rtc.add_remote_candidate(candidate);
         self.drain(now);
-    }
-
-    /// A local address came up: it is tried, and told to the other side.
-    pub(in crate::call) fn add_local_address(&mut self, address: SocketAddr, now: Instant) {
-        let Ok(candidate) = IceCandidate::host(address, "udp") else {
-            return;
-        };
-        let Some(added) = self.rtc.add_local_candidate(candidate) else {
-            return;
-        };
-        let candidate = Candidate {
-            candidate: added.to_sdp_string(),
-            ..Candidate::default()
-        };
-        self.drain(now);
-        self.out
-            .push_back(PeerOutput::Signal(Body::Candidate(Some(candidate))));
     }
 
     /// After both descriptions: kept candidates are tried, and what can be sent is looked up.

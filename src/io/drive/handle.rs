@@ -7,6 +7,7 @@ use super::{Driver, join};
 use crate::io::error::CallError;
 use crate::io::front::Happening;
 use crate::io::meet::Meeting;
+use crate::io::servers::ServerEvent;
 use crate::io::socket::{self, SocketError, SocketEvent};
 use crate::io::sound::{SoundCommand, SoundEvent};
 use crate::io::source::SourceEvent;
@@ -98,6 +99,15 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn handle_server(&mut self, event: ServerEvent, now: Instant) {
+        match event {
+            ServerEvent::Resolved(id, found) => self.call.handle_resolved(id, found, now),
+            ServerEvent::Connected(id, leg) => self.call.handle_server_connected(id, leg, now),
+            ServerEvent::Bytes(id, bytes) => self.call.handle_server_bytes(id, &bytes, now),
+            ServerEvent::Closed(id, why) => self.call.handle_server_closed(id, &why, now),
+        }
     }
 
     /// Meets the others at another server; who is known stays known, and calls go on.

@@ -16,6 +16,7 @@ use crate::io::error::CallError;
 use crate::io::front::{EchoFront, Front, Happening, HeadlessFront, TerminalFront};
 use crate::io::meet::Meeting;
 use crate::io::screen;
+use crate::io::servers::Servers;
 use crate::io::signals::Signals;
 use crate::io::socket;
 use crate::io::sound::{self, MicSource, SoundConfig};
@@ -87,6 +88,8 @@ impl Driver {
             fps: options.fps,
             mic_on: options.mic_on,
             camera_on: options.camera_on,
+            ice_servers: options.ice_servers.clone(),
+            ice_policy: options.ice_policy,
         };
         let call = Call::new(config, udp.addresses());
         let now = clock::now();
@@ -100,6 +103,7 @@ impl Driver {
             epoch,
             call,
             udp,
+            servers: Servers::default(),
             meeting,
             socket,
             key,

@@ -200,6 +200,7 @@ impl HeadlessFront {
                 after,
                 local,
                 remote,
+                transport,
                 agreed,
             } => {
                 if let Some(met) = self.peers.get_mut(peer) {
@@ -213,7 +214,7 @@ impl HeadlessFront {
                         "ms": milliseconds(*after),
                         "local": local,
                         "remote": remote,
-                        "transport": "udp",
+                        "transport": transport,
                         "video": agreed.video.map(|codec| codec.to_string()),
                         "audio": agreed.audio.then_some("opus"),
                     }),
