@@ -16,7 +16,7 @@ use crate::io::devices::Listing;
 use crate::io::drive::{self, Place};
 use crate::io::error::CallError;
 use crate::io::headless::Events;
-use crate::io::serve::{ServeConfig, Server, urls};
+use crate::io::serve::{Server, urls};
 use crate::io::signals::Signals;
 use crate::io::{clock, demo, play};
 
@@ -82,16 +82,13 @@ fn block_on(task: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 }
 
 async fn serve(args: ServeArgs) -> Result<(), Failure> {
-    let config = ServeConfig {
-        max_rooms: args.max_rooms as usize,
-        max_peers: args.max_peers as usize,
-        allow_origin: args.allow_origin,
-        ..ServeConfig::new(args.listen)
-    };
+    let headless = args.headless;
+    let config = args.resolve().map_err(|line| Failure(2, line))?;
     let failure = |error: &dyn std::fmt::Display| Failure(1, error.to_string());
     let server = Server::bind(config).map_err(|error| failure(&error))?;
     let mut signals = Signals::new(false).map_err(|error| failure(&error))?;
     let bound = server.local_addr();
+    let relay = server.relay_addr().map(|address| address.to_string());
     let reachable = urls(bound);
     let url = reachable
         .first()
@@ -99,13 +96,19 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
         .unwrap_or_else(|| format!("http://{bound}"));
     let (page, url) = (url.clone(), url.replacen("http", "ws", 1));
     let events = Events::start(clock::now());
-    if args.headless {
-        events.emit("serving", json!({ "url": url, "page": page }));
+    if headless {
+        events.emit("serving", json!({ "url": url, "page": page, "relay": relay }));
     } else {
         let mut out = std::io::stdout();
         let _ = writeln!(out, "facetty serves rooms at");
         for url in &reachable {
             let _ = writeln!(out, "  {}", url.replacen("http", "ws", 1));
+        }
+        if let Some(relay) = &relay {
+            let _ = writeln!(
+                out,
+                "and STUN and TURN at {relay} (UDP and TCP), for those behind NAT"
+            );
         }
         let _ = writeln!(
             out,
@@ -120,7 +123,7 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
         }
     };
     server.run(asked).await;
-    if args.headless {
+    if headless {
         events.emit("ended", json!({ "reason": "signal" }));
     }
     Ok(())

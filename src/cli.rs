@@ -1,8 +1,9 @@
 //! The command line: what is asked for, checked before anything begins.
 
 mod resolve;
+mod serve;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -187,6 +188,35 @@ pub struct ServeArgs {
     /// People in one room, 2 to 64
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=64))]
     pub max_peers: u32,
+    /// Where STUN and TURN listen, for those behind NAT: UDP and TCP
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:3478")]
+    pub turn_listen: SocketAddr,
+    /// Neither STUN nor TURN
+    #[arg(long, conflicts_with_all = ["turn_listen", "public_ip", "turn_allow_private", "turn_ports"])]
+    pub no_turn: bool,
+    /// The address by which the world reaches this machine, where a NAT stands before it
+    #[arg(long, value_name = "IP")]
+    pub public_ip: Option<IpAddr>,
+    /// Relay to private and loopback addresses too: opens this network to whoever may call
+    #[arg(long)]
+    pub turn_allow_private: bool,
+    /// The UDP ports to relay from [default: 49152-65535]
+    #[arg(long, value_name = "MIN-MAX", value_parser = port_range)]
+    pub turn_ports: Option<std::ops::RangeInclusive<u16>>,
+    /// A STUN or TURN server that those who join are told of (repeatable), as for a call; a TURN server
+    /// with neither user nor password gets them by --turn-secret
+    #[arg(long, value_name = "URL")]
+    pub ice_server: Vec<String>,
+    /// The secret that an external TURN server has in common with this one (coturn: static-auth-secret),
+    /// for credentials that hold for hours
+    #[arg(
+        long,
+        value_name = "SECRET",
+        requires = "ice_server",
+        env = "FACETTY_TURN_SECRET",
+        hide_env_values = true
+    )]
+    pub turn_secret: Option<String>,
     /// Events as JSON lines on standard output
     #[arg(long)]
     pub headless: bool,
@@ -245,6 +275,17 @@ fn cells(text: &str) -> Result<Cells, String> {
     sides
         .and_then(|(cols, rows)| Some(Cells::new(side(cols)?, side(rows)?)))
         .ok_or_else(|| "columns and rows, 1 to 1000 each, such as 80x24".to_owned())
+}
+
+/// Ports such as 50000-50999.
+fn port_range(text: &str) -> Result<std::ops::RangeInclusive<u16>, String> {
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+    let range = text
+        .split_once('-')
+        .and_then(|(min, max)| Some(port(min)?..=port(max)?));
+    range
+        .filter(|range| !range.is_empty())
+        .ok_or_else(|| "two ports are wanted, the lower one first, such as 50000-50999".to_owned())
 }
 
 fn room_name(text: &str) -> Result<String, String> {

@@ -531,7 +531,14 @@ fn a_duration_longer_than_any_clock_is_no_end() {
 #[test]
 #[cfg(target_os = "linux")]
 fn without_a_terminal_to_give_back_it_stops_as_every_program_does() {
-    let mut serve = Program::start(&["serve", "--listen", "127.0.0.1:0", "--headless"]);
+    let mut serve = Program::start(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--turn-listen",
+        "127.0.0.1:0",
+        "--headless",
+    ]);
     serve.event("serving");
     let url = serve.events()[0]["url"].as_str().expect("a URL").to_owned();
     let mut ann = headless_at(&url);

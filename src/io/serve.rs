@@ -5,6 +5,8 @@
 //! reader: what does not fit into a queue ends that socket and no other.
 
 mod http;
+mod ice;
+pub mod relay;
 mod websocket;
 
 use std::future::Future;
@@ -24,10 +26,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
 
+use self::ice::Ice;
+use self::relay::{RelayOptions, RelayServer};
 use self::websocket::{Event, Order, Outbox};
 use super::{clock, page};
 use crate::signal::limits::Limits;
 use crate::signal::message::IceServer;
+use crate::signal::relay::Secret;
 use crate::signal::rooms::{Output, Rooms};
 
 /// The kernel's buffer behind each socket: with it, a reader who sleeps is noticed after a few
@@ -56,6 +61,10 @@ pub struct ServeConfig {
     pub allow_origin: Vec<String>,
     /// Told to whoever joins.
     pub ice_servers: Vec<IceServer>,
+    /// TURN servers of others that take credentials made with a common secret, and that secret.
+    pub timed: Option<(Vec<String>, Secret)>,
+    /// The own STUN and TURN server.
+    pub relay: Option<RelayOptions>,
 }
 
 impl ServeConfig {
@@ -68,6 +77,8 @@ impl ServeConfig {
             max_peers,
             allow_origin: Vec::new(),
             ice_servers: Vec::new(),
+            timed: None,
+            relay: None,
         }
     }
 }
@@ -87,6 +98,9 @@ pub enum ServeError {
     /// Anything else.
     #[error("cannot listen on {1}: {0}")]
     Bind(#[source] io::Error, SocketAddr),
+    /// The relay's port.
+    #[error("cannot relay on {1}: {0}; choose another address with --turn-listen, or none with --no-turn")]
+    Relay(#[source] io::Error, SocketAddr),
 }
 
 /// A server that listens and waits to be [run](Server::run). What comes before that waits in the
@@ -96,6 +110,7 @@ pub struct Server {
     listener: TcpListener,
     local: SocketAddr,
     config: ServeConfig,
+    relay: Option<RelayServer>,
 }
 
 impl Server {
@@ -125,11 +140,21 @@ impl Server {
             io::ErrorKind::AddrNotAvailable => ServeError::NotHere(at.ip()),
             _ => ServeError::Bind(e, at),
         })?;
+        let relay = config.relay.clone().map(|options| {
+            let at = options.listen;
+            RelayServer::start(options).map_err(|e| ServeError::Relay(e, at))
+        });
         Ok(Self {
             listener,
             local,
             config,
+            relay: relay.transpose()?,
         })
+    }
+
+    /// Where its STUN and TURN server listens, if it has one.
+    pub fn relay_addr(&self) -> Option<SocketAddr> {
+        self.relay.as_ref().map(RelayServer::local_addr)
     }
 
     /// Where it listens, with the port that was picked.
@@ -144,17 +169,20 @@ impl Server {
             listener,
             local,
             config,
+            relay,
         } = self;
         let limits = Limits {
             max_rooms: config.max_rooms,
             max_peers: config.max_peers,
         };
+        let ice = Ice::new(config.timed, config.relay.as_ref(), relay.as_ref());
         let rooms = Rooms::new(limits, config.ice_servers);
         let (events, inbox) = mpsc::channel(EVENTS);
         let (all, alive) = watch::channel(());
         let shared = Shared {
             local,
             allow_origin: config.allow_origin,
+            ice,
             next_socket: AtomicU64::new(0),
             events,
             alive,
@@ -173,6 +201,7 @@ impl Server {
         }
         // The queues ended with the rooms, and each socket's task says good-bye.
         let _ = timeout(CLOSE_WITHIN, all.closed()).await;
+        drop(relay);
     }
 }
 
@@ -218,6 +247,7 @@ fn primary_ip() -> Option<IpAddr> {
 struct Shared {
     local: SocketAddr,
     allow_origin: Vec<String>,
+    ice: Ice,
     next_socket: AtomicU64,
     events: mpsc::Sender<Event>,
     /// Held by each socket's task, so that the end can be waited for.
@@ -278,9 +308,10 @@ async fn run_rooms(mut rooms: Rooms, mut inbox: mpsc::Receiver<Event>) {
                 let Some(event) = event else { return };
                 let now = clock::now();
                 match event {
-                    Event::Open(socket, from, outbox) => {
+                    Event::Open(socket, from, ice_servers, outbox) => {
                         outboxes.insert(socket, outbox);
                         rooms.handle_open(socket, from, now);
+                        rooms.set_ice_servers(socket, ice_servers);
                     }
                     Event::Text(socket, text) => rooms.handle_message(socket, &text, now),
                     Event::Junk(socket, code) => rooms.handle_junk(socket, code, now),

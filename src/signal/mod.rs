@@ -5,4 +5,5 @@ pub mod guesses;
 pub mod invite;
 pub mod limits;
 pub mod message;
+pub mod relay;
 pub mod rooms;

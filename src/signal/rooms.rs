@@ -51,6 +51,8 @@ struct Socket {
     bucket: Bucket,
     /// Where it comes from; `None`: from this machine.
     from: Option<IpAddr>,
+    /// Told to this one alone.
+    ice_servers: Vec<IceServer>,
     place: Option<Place>,
 }
 
@@ -90,10 +92,18 @@ impl Rooms {
         let state = Socket {
             bucket: Bucket::new(self.limits.max_peers, now),
             from,
+            ice_servers: Vec::new(),
             place: None,
         };
         self.sockets.insert(socket, state);
         self.joining.push_back((now + JOIN_WITHIN, socket));
+    }
+
+    /// Who joins by this socket is told of these servers as well, with credentials of their own.
+    pub fn set_ice_servers(&mut self, socket: SocketId, ice_servers: Vec<IceServer>) {
+        if let Some(state) = self.sockets.get_mut(&socket) {
+            state.ice_servers = ice_servers;
+        }
     }
 
     /// A socket received a text message.
@@ -229,6 +239,10 @@ impl Rooms {
             id: id.clone(),
             name: SafeText::name(name),
         };
+        let own = self.sockets.get_mut(&socket);
+        let own = own
+            .map(|state| std::mem::take(&mut state.ice_servers))
+            .unwrap_or_default();
         let people = self.rooms.entry(room.clone()).or_default();
         let replaced = match returns {
             Some(at) => {
@@ -247,7 +261,7 @@ impl Rooms {
         let welcome = ServerMessage::Welcome {
             id: id.clone(),
             peers: others.iter().map(|o| o.member.clone()).collect(),
-            ice_servers: self.ice_servers.clone(),
+            ice_servers: self.ice_servers.iter().chain(&own).cloned().collect(),
         };
         self.outputs.push_back(Output::Send(socket, welcome.to_json()));
         let joined = ServerMessage::PeerJoined(member).to_json();

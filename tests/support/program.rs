@@ -73,6 +73,23 @@ impl Program {
         )
     }
 
+    /// Likewise, by another program that starts it in its place.
+    pub fn start_by(by: &[&str], args: &[&str]) -> Self {
+        let inner = command(args);
+        let mut outer = Command::new(by[0]);
+        outer
+            .args(&by[1..])
+            .arg(inner.get_program())
+            .args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => outer.env(name, value),
+                None => outer.env_remove(name),
+            };
+        }
+        Self::spawn(outer, Stdio::piped(), joined(args))
+    }
+
     fn spawn(mut command: Command, stdout: Stdio, args: String) -> Self {
         // A group of its own: the kernel stops no process of a group that no shell looks after, and
         // these tests may run in one.
@@ -275,7 +292,7 @@ impl Server {
 
     /// On this address.
     pub fn listen(address: &str) -> Self {
-        let mut program = Program::start(&["serve", "--listen", address, "--headless"]);
+        let mut program = Program::start(&["serve", "--listen", address, "--no-turn", "--headless"]);
         let url = program.event("serving")["url"]
             .as_str()
             .expect("a URL")

@@ -54,6 +54,7 @@ pub(super) async fn websocket(
             .into_response();
     }
     let from = client(from, &headers);
+    let ice_servers = shared.ice.servers(host(&headers));
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),
@@ -70,7 +71,7 @@ pub(super) async fn websocket(
             let id = SocketId(shared.next_socket.fetch_add(1, Ordering::Relaxed));
             let events = shared.events.clone();
             drop(shared);
-            serve_socket(socket, id, from, events).await;
+            serve_socket(socket, id, (from, ice_servers), events).await;
             drop(alive);
         })
 }

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite;
 use super::CLOSE_WITHIN;
 use crate::io::clock;
 use crate::signal::limits::{Check, Liveness, MAX_QUEUED, WRITE_WITHIN};
-use crate::signal::message::ErrorCode;
+use crate::signal::message::{ErrorCode, IceServer};
 use crate::signal::rooms::SocketId;
 
 /// Messages that may wait for one reader, whatever their size.
@@ -20,7 +20,7 @@ const QUEUE: usize = 256;
 
 /// From a socket's task to the owner of the rooms.
 pub(super) enum Event {
-    Open(SocketId, Option<IpAddr>, Outbox),
+    Open(SocketId, Option<IpAddr>, Vec<IceServer>, Outbox),
     Text(SocketId, Utf8Bytes),
     Junk(SocketId, ErrorCode),
     Closed(SocketId),
@@ -52,7 +52,7 @@ impl Outbox {
 pub(super) async fn serve_socket(
     mut socket: WebSocket,
     id: SocketId,
-    from: Option<IpAddr>,
+    (from, ice_servers): (Option<IpAddr>, Vec<IceServer>),
     events: mpsc::Sender<Event>,
 ) {
     let (sender, mut orders) = mpsc::channel(QUEUE);
@@ -61,7 +61,11 @@ pub(super) async fn serve_socket(
         orders: sender,
         queued: queued.clone(),
     };
-    if events.send(Event::Open(id, from, outbox)).await.is_err() {
+    if events
+        .send(Event::Open(id, from, ice_servers, outbox))
+        .await
+        .is_err()
+    {
         return;
     }
     let ended = converse(&mut socket, id, &events, &mut orders, &queued).await;

@@ -1,0 +1,477 @@
+//! The sockets of the relay: a thread of its own, so that neither media waits for rooms nor rooms for
+//! media. One readiness queue, no locks, no allocation for a packet.
+
+mod streams;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mio::net::{TcpListener, UdpSocket};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
+
+use self::streams::Streams;
+use crate::io::clock;
+use crate::io::servers::route;
+use crate::signal::relay::{Action, Client, Closed, HEADROOM, LegId, RelayConfig, Relays, TAILROOM};
+
+/// The largest datagram.
+const LARGEST: usize = 65_535;
+
+/// After so many packets of one socket the others are looked at.
+const BURST: usize = 128;
+
+/// What the kernel keeps for a socket while the thread is elsewhere: 20 ms of 200 Mbit/s.
+const KERNEL_BUFFER: usize = 1 << 20;
+
+/// Ports that are tried for a relayed address before it counts as too many.
+const TRIES: usize = 32;
+
+const WAKE: Token = Token(0);
+const DATAGRAMS: Token = Token(1);
+const SECOND: Token = Token(2);
+const LISTENER: Token = Token(3);
+/// Beyond: legs at even numbers, connections at odd ones.
+const FIRST: u64 = 4;
+
+/// Where and how a relay listens.
+#[derive(Clone, Debug)]
+pub struct RelayOptions {
+    /// For datagrams and connections; port 0 picks one.
+    pub listen: SocketAddr,
+    /// The address by which the world reaches this machine, where a NAT stands before it.
+    pub public_ip: Option<IpAddr>,
+    /// The ports to relay from.
+    pub ports: RangeInclusive<u16>,
+    /// What it gives to whom.
+    pub config: RelayConfig,
+}
+
+/// The usual ports to relay from (RFC 8656, 7.2: the dynamic ones).
+pub const RELAY_PORTS: RangeInclusive<u16> = 49152..=65535;
+
+/// A relay that runs until it is dropped.
+#[derive(Debug)]
+pub struct RelayServer {
+    local: SocketAddr,
+    second: Option<u16>,
+    stop: Arc<AtomicBool>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl RelayServer {
+    /// Listens, and begins to relay.
+    ///
+    /// # Errors
+    /// Where the port cannot be bound.
+    pub fn start(options: RelayOptions) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKE)?;
+        let mut udp = UdpSocket::bind(options.listen)?;
+        let local = udp.local_addr()?;
+        enlarge(&udp);
+        let mut listener = TcpListener::bind(local)?;
+        poll.registry()
+            .register(&mut udp, DATAGRAMS, Interest::READABLE)?;
+        poll.registry()
+            .register(&mut listener, LISTENER, Interest::READABLE)?;
+        // A second port shows whether a router gives a socket another address towards it (RFC 5780, 4.3).
+        // Where it is taken, nobody is told of it.
+        let second = local.port().checked_add(1);
+        let mut second = second.and_then(|port| UdpSocket::bind((local.ip(), port).into()).ok());
+        if let Some(second) = &mut second {
+            poll.registry().register(second, SECOND, Interest::READABLE)?;
+        }
+        let second_port = second
+            .as_ref()
+            .and_then(|socket| Some(socket.local_addr().ok()?.port()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let wheel = Wheel {
+            stop: Arc::clone(&stop),
+            relays: Relays::new(options.config.clone(), clock::now()),
+            opener: Opener::new(&options, local, poll.registry())?,
+            streams: Streams::new(listener),
+            udp,
+            second,
+            legs: BTreeMap::new(),
+            unread: VecDeque::new(),
+            buffer: vec![0; HEADROOM + LARGEST + TAILROOM],
+            loop_buffer: vec![0; HEADROOM + LARGEST + TAILROOM],
+        };
+        let thread = std::thread::Builder::new()
+            .name("relay".into())
+            .spawn(move || wheel.run(poll))?;
+        Ok(Self {
+            local,
+            second: second_port,
+            stop,
+            waker,
+            thread: Some(thread),
+        })
+    }
+
+    /// Where it listens, with the port that was picked.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The second port, at which STUN alone is answered.
+    pub fn second_port(&self) -> Option<u16> {
+        self.second
+    }
+}
+
+impl Drop for RelayServer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        let _ = self.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Wheel {
+    stop: Arc<AtomicBool>,
+    relays: Relays,
+    opener: Opener,
+    streams: Streams,
+    udp: UdpSocket,
+    second: Option<UdpSocket>,
+    legs: BTreeMap<LegId, UdpSocket>,
+    /// Sockets that have more than a burst.
+    unread: VecDeque<Token>,
+    buffer: Vec<u8>,
+    loop_buffer: Vec<u8>,
+}
+
+impl Wheel {
+    fn run(mut self, mut poll: Poll) {
+        let mut events = Events::with_capacity(256);
+        loop {
+            let now = clock::now();
+            let deadline = [self.relays.poll_timeout(), self.streams.poll_timeout()];
+            let wait = match deadline.into_iter().flatten().min() {
+                _ if !self.unread.is_empty() => Some(Duration::ZERO),
+                Some(at) => Some(at.saturating_duration_since(now) + Duration::from_millis(1)),
+                None => None,
+            };
+            match poll.poll(&mut events, wait) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    tracing::warn!(%error, "the relay ends");
+                    return;
+                }
+                _ => {}
+            }
+            if self.stop.load(Ordering::Acquire) {
+                return;
+            }
+            for event in &events {
+                if event.is_writable()
+                    && let Some(id) = stream_of(event.token())
+                {
+                    self.streams.write(id);
+                }
+                if (event.is_readable() || event.is_read_closed()) && !self.unread.contains(&event.token()) {
+                    self.unread.push_back(event.token());
+                }
+            }
+            for _ in 0..self.unread.len() {
+                if let Some(token) = self.unread.pop_front()
+                    && self.read(token, poll.registry())
+                {
+                    self.unread.push_back(token);
+                }
+            }
+            self.handle_timeout();
+        }
+    }
+
+    /// Reads a burst; true: there may be more.
+    fn read(&mut self, token: Token, registry: &Registry) -> bool {
+        match token {
+            WAKE => false,
+            DATAGRAMS => self.read_clients(registry),
+            SECOND => self.read_second(),
+            LISTENER => {
+                self.streams.accept(registry, clock::now());
+                false
+            }
+            token => match stream_of(token) {
+                Some(id) => self.read_stream(id, registry),
+                None => self.read_peers(LegId(token.0 as u64)),
+            },
+        }
+    }
+
+    fn read_clients(&mut self, registry: &Registry) -> bool {
+        let now = clock::now();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let mut more = true;
+        for _ in 0..BURST {
+            match self.udp.recv_from(&mut buffer) {
+                Ok((length, from)) => {
+                    let client = Client {
+                        address: canonical(from),
+                        stream: None,
+                    };
+                    self.handle_client(client, &buffer[..length], now, registry);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    more = false;
+                    break;
+                }
+                Err(_) => {}
+            }
+        }
+        self.buffer = buffer;
+        more
+    }
+
+    /// Binding requests alone.
+    fn read_second(&mut self) -> bool {
+        let now = clock::now();
+        let mut buffer = [0; 1500];
+        for _ in 0..BURST {
+            let Some(socket) = &self.second else { return false };
+            match socket.recv_from(&mut buffer) {
+                Ok((length, from)) if buffer.starts_with(&[0, 1]) => {
+                    let client = Client {
+                        address: canonical(from),
+                        stream: None,
+                    };
+                    let mut open = |_: bool| Err(io::ErrorKind::Unsupported.into());
+                    let times = (now, clock::unix());
+                    let action = self
+                        .relays
+                        .handle_client(client, &buffer[..length], times, &mut open);
+                    if let Action::Reply(bytes) = action {
+                        let _ = socket.send_to(&bytes, from);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                _ => {}
+            }
+        }
+        true
+    }
+
+    fn read_peers(&mut self, leg: LegId) -> bool {
+        let now = clock::now();
+        for _ in 0..BURST {
+            let Some(socket) = self.legs.get(&leg) else {
+                return false;
+            };
+            match socket.recv_from(&mut self.buffer[HEADROOM..HEADROOM + LARGEST]) {
+                Ok((length, from)) => {
+                    let data = HEADROOM..HEADROOM + length;
+                    let peer = canonical(from);
+                    let whole = self.relays.handle_peer(leg, peer, &mut self.buffer, data, now);
+                    if let Some((client, whole)) = whole {
+                        send(&self.udp, &mut self.streams, client, &self.buffer[whole]);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(_) => {}
+            }
+        }
+        true
+    }
+
+    fn read_stream(&mut self, id: u64, registry: &Registry) -> bool {
+        let now = clock::now();
+        let Some((client, mut frames, state)) = self.streams.read(id, &mut self.buffer) else {
+            return false;
+        };
+        let mut alive = state.is_open;
+        loop {
+            match frames.next_frame() {
+                Ok(Some(frame)) => {
+                    // Of at most 64 KiB; over TCP a copy is not what costs.
+                    let frame = frame.to_vec();
+                    self.handle_client(client, &frame, now, registry);
+                }
+                Ok(None) => break,
+                Err(_) => {
+                    alive = false;
+                    break;
+                }
+            }
+        }
+        if alive {
+            self.streams.put_back(id, frames);
+        } else {
+            self.streams.close(id, registry);
+            self.relays.handle_disconnect(client);
+            self.close_legs(registry);
+        }
+        alive && state.has_more
+    }
+
+    fn handle_client(&mut self, client: Client, bytes: &[u8], now: std::time::Instant, registry: &Registry) {
+        let (opener, legs) = (&mut self.opener, &mut self.legs);
+        let mut open = |is_v6: bool| opener.open(is_v6, legs, registry);
+        let action = self
+            .relays
+            .handle_client(client, bytes, (now, clock::unix()), &mut open);
+        match action {
+            Action::Drop => {}
+            Action::Reply(answer) => {
+                send(&self.udp, &mut self.streams, client, &answer);
+                if let Some(id) = client.stream {
+                    self.streams.set_used(id, self.relays.has(client));
+                }
+                self.close_legs(registry);
+            }
+            Action::ToPeer { leg, peer, data } => {
+                if let Some(socket) = self.legs.get(&leg) {
+                    let _ = socket.send_to(&bytes[data], peer);
+                }
+            }
+            Action::Loop { leg, from, data } => {
+                let inside = HEADROOM..HEADROOM + data.len();
+                self.loop_buffer[inside.clone()].copy_from_slice(&bytes[data]);
+                let whole = self
+                    .relays
+                    .handle_peer(leg, from, &mut self.loop_buffer, inside, now);
+                if let Some((client, whole)) = whole {
+                    send(&self.udp, &mut self.streams, client, &self.loop_buffer[whole]);
+                }
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self) {
+        let now = clock::now();
+        self.relays.handle_timeout(now);
+        while let Some(Closed(leg)) = self.relays.poll_closed() {
+            self.legs.remove(&leg);
+        }
+        self.streams.handle_timeout(now);
+    }
+
+    fn close_legs(&mut self, registry: &Registry) {
+        while let Some(Closed(leg)) = self.relays.poll_closed() {
+            if let Some(mut socket) = self.legs.remove(&leg) {
+                let _ = registry.deregister(&mut socket);
+            }
+        }
+    }
+}
+
+/// To a client, the way it came. What the system does not take now is lost, as on any line.
+fn send(udp: &UdpSocket, streams: &mut Streams, client: Client, bytes: &[u8]) {
+    match client.stream {
+        Some(id) => streams.send(id, bytes),
+        None => {
+            let is_v6 = udp.local_addr().is_ok_and(|local| local.is_ipv6());
+            let to = match client.address {
+                SocketAddr::V4(v4) if is_v6 => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
+                other => other,
+            };
+            let _ = udp.send_to(bytes, to);
+        }
+    }
+}
+
+/// Opens sockets to relay from.
+struct Opener {
+    /// The own address to relay from, and the one that the world knows, for IPv4 and IPv6.
+    addresses: [Option<(IpAddr, IpAddr)>; 2],
+    ports: RangeInclusive<u16>,
+    next: u64,
+}
+
+impl Opener {
+    fn new(options: &RelayOptions, local: SocketAddr, _: &Registry) -> io::Result<Self> {
+        let of = |is_v6: bool| {
+            let own = if local.ip().is_unspecified() {
+                (local.is_ipv6() || !is_v6).then(|| primary_ip(is_v6)).flatten()
+            } else {
+                Some(local.ip()).filter(|ip| ip.is_ipv6() == is_v6)
+            }?;
+            let public = options.public_ip.filter(|ip| ip.is_ipv6() == is_v6);
+            Some((own, public.unwrap_or(own)))
+        };
+        Ok(Self {
+            addresses: [of(false), of(true)],
+            ports: options.ports.clone(),
+            next: FIRST,
+        })
+    }
+
+    fn open(
+        &mut self,
+        is_v6: bool,
+        legs: &mut BTreeMap<LegId, UdpSocket>,
+        registry: &Registry,
+    ) -> io::Result<(LegId, SocketAddr)> {
+        let (own, public) = self.addresses[usize::from(is_v6)].ok_or(io::ErrorKind::Unsupported)?;
+        let mut last = io::ErrorKind::AddrInUse.into();
+        for _ in 0..TRIES {
+            let mut random = [0; 4];
+            getrandom::fill(&mut random).map_err(io::Error::other)?;
+            let count = u32::from(self.ports.end() - self.ports.start()) + 1;
+            let offset = u16::try_from(u32::from_le_bytes(random) % count).expect("below 65536");
+            let port = self.ports.start() + offset;
+            match UdpSocket::bind((own, port).into()) {
+                Ok(mut socket) => {
+                    enlarge(&socket);
+                    let id = LegId(self.next);
+                    self.next += 2;
+                    let token = Token(usize::try_from(id.0).map_err(io::Error::other)?);
+                    registry.register(&mut socket, token, Interest::READABLE)?;
+                    legs.insert(id, socket);
+                    return Ok((id, (public, port).into()));
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// The address from which the rest of the world is talked to, or else any that is not this machine's
+/// alone, or else that.
+fn primary_ip(is_v6: bool) -> Option<IpAddr> {
+    let far: IpAddr = match is_v6 {
+        false => Ipv4Addr::new(192, 0, 2, 1).into(),
+        true => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    };
+    let usable = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => !is_v6 && !ip.is_link_local(),
+        IpAddr::V6(ip) => is_v6 && !ip.is_unicast_link_local(),
+    };
+    let routed = route((far, 9).into())
+        .ok()
+        .filter(|ip| usable(ip) && !ip.is_loopback());
+    routed.or_else(|| {
+        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+        let mut ips: Vec<IpAddr> = interfaces.iter().map(|i| i.ip()).filter(usable).collect();
+        ips.sort_by_key(IpAddr::is_loopback);
+        ips.first().copied()
+    })
+}
+
+fn enlarge(socket: &UdpSocket) {
+    // The system gives what it allows.
+    let socket = socket2::SockRef::from(socket);
+    let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
+    let _ = socket.set_send_buffer_size(KERNEL_BUFFER);
+}
+
+/// An IPv4 client of a socket for both families is an IPv4 client.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    (address.ip().to_canonical(), address.port()).into()
+}
+
+fn stream_of(token: Token) -> Option<u64> {
+    let number = token.0 as u64;
+    (number >= FIRST && number % 2 == 1).then_some(number)
+}
