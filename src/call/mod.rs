@@ -337,6 +337,7 @@ fn gather(
         let peer = || id.clone();
         match output {
             PeerOutput::Transmit(transmit) => out.push_back(Output::Transmit(transmit)),
+            PeerOutput::Far(ip) => news.push_back((peer(), News::Far(ip))),
             PeerOutput::Relay(transmit) => news.push_back((peer(), News::Relay(transmit))),
             PeerOutput::Signal(body) => {
                 out.push_back(Output::Signal(ClientMessage::Signal { to: peer(), body }));

@@ -1,5 +1,6 @@
 //! What happened at one person's peer, and what the call makes of it.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use str0m::net::Transmit;
@@ -17,6 +18,8 @@ const REJOINED: Duration = Duration::from_secs(5);
 /// Something happened that changes the call.
 #[derive(Debug)]
 pub(super) enum News {
+    /// They may send from this address.
+    Far(IpAddr),
     /// A packet to be sent by an own relay.
     Relay(Transmit),
     Connected,
@@ -33,6 +36,7 @@ pub(super) enum News {
 impl Call {
     pub(super) fn handle_news(&mut self, id: &PeerId, news: News, now: Instant) {
         match news {
+            News::Far(ip) => self.paths.permit(ip, now),
             News::Relay(Transmit {
                 source,
                 destination,

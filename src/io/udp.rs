@@ -20,7 +20,8 @@ pub struct Udp {
 }
 
 impl Udp {
-    /// Binds a port of the system's choice on every address of every interface, loopback included.
+    /// Binds a port of the system's choice on every address of every interface; on loopback where there
+    /// is no other, since each candidate is one more to try with each of the others'.
     ///
     /// # Errors
     /// Where not one address can be bound.
@@ -105,5 +106,8 @@ fn local_addresses() -> io::Result<Vec<IpAddr>> {
         .collect();
     addresses.sort();
     addresses.dedup();
+    if addresses.iter().any(|ip| !ip.is_loopback()) {
+        addresses.retain(|ip| !ip.is_loopback());
+    }
     Ok(addresses)
 }

@@ -333,6 +333,16 @@ impl Paths {
         true
     }
 
+    /// Lets somebody at this address send by the own relays.
+    pub fn permit(&mut self, peer: IpAddr, now: Instant) {
+        for at in 0..self.asked.len() {
+            if let Some(relay) = &mut self.asked[at].relay {
+                relay.permit(peer, now);
+                self.settle(at, now);
+            }
+        }
+    }
+
     /// An own address came up.
     pub fn add_host(&mut self, host: SocketAddr, now: Instant) {
         if self.hosts.contains(&host) {

@@ -184,7 +184,7 @@ impl Relay {
     /// Relays a packet; one without permission waits for it, or is lost as on any line. The packets of
     /// `media` are worth a channel, which costs 4 bytes each instead of 36.
     pub(super) fn send(&mut self, peer: SocketAddr, bytes: Vec<u8>, media: bool, now: Instant) {
-        if self.ended || self.refused.contains(&peer.ip()) {
+        if self.ended || self.refused.contains(&peer.ip()) || !self.relays_to(peer.ip()) {
             return;
         }
         let at = self.time(now);
@@ -220,8 +220,12 @@ impl Relay {
         self.end(why.to_owned());
     }
 
+    /// Another machine's loopback is nowhere to a relay that is on none.
     fn relays_to(&self, peer: IpAddr) -> bool {
-        self.relayed.iter().any(|own| own.is_ipv4() == peer.is_ipv4())
+        let fits = |own: &SocketAddr| {
+            own.is_ipv4() == peer.is_ipv4() && (own.ip().is_loopback() || !peer.is_loopback())
+        };
+        self.relayed.iter().any(fits)
     }
 
     /// The client does not say why it was refused; its messages do.

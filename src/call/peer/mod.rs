@@ -10,7 +10,7 @@ mod path;
 mod protect;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use str0m::bwe::BweKind;
@@ -45,6 +45,8 @@ pub(super) enum PeerOutput {
     Transmit(Transmit),
     /// From a relayed address.
     Relay(Transmit),
+    /// They may send from this address.
+    Far(IpAddr),
     Signal(Body),
     News(News),
     Video(VideoFrame),

@@ -138,6 +138,7 @@ impl Peer {
         }
         if !is_known {
             self.remote_candidates.push(candidate.clone());
+            self.out.push_back(PeerOutput::Far(candidate.addr().ip()));
         }
         self.rtc.add_remote_candidate(candidate);
         self.drain(now);
@@ -151,6 +152,11 @@ impl Peer {
         let lines = sdp.lines().filter_map(|line| line.strip_prefix("a="));
         let candidates = lines.filter_map(|line| IceCandidate::from_sdp_string(line).ok());
         self.remote_candidates.extend(candidates.take(MAX_CANDIDATES));
+        let far = self
+            .remote_candidates
+            .iter()
+            .map(|c| PeerOutput::Far(c.addr().ip()));
+        self.out.extend(far);
         for candidate in std::mem::take(&mut self.early) {
             self.take_candidate(candidate, now);
         }
