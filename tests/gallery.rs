@@ -166,6 +166,7 @@ fn look(scene: &Scene, size: Cells, depth: ColorDepth, suffix: &str) {
     };
     let mut screen = start_on(config, Box::new(move |bytes| Ok(sink.take(bytes)))).unwrap();
     *seen.replies.lock().unwrap() = Some(screen.replies());
+    seen.answers.notify_all();
     for person in 0..scene.seen {
         screen.watch(id(person)).put(picture(person));
     }
@@ -309,6 +310,8 @@ struct Seen {
     inner: Mutex<Inner>,
     changed: Condvar,
     replies: Mutex<Option<Replies>>,
+    /// There are replies.
+    answers: Condvar,
 }
 
 struct Inner {
@@ -326,12 +329,18 @@ impl Seen {
             inner: Mutex::new(inner),
             changed: Condvar::new(),
             replies: Mutex::new(None),
+            answers: Condvar::new(),
         }
     }
 
     fn take(&self, bytes: &[u8]) -> bool {
-        if let Some(replies) = &*self.replies.lock().unwrap() {
-            // As a terminal answers.
+        // As a terminal answers: from the first question on, or it would be taken for one that does not.
+        let replies = self.replies.lock().unwrap();
+        let replies = self
+            .answers
+            .wait_while(replies, |replies| replies.is_none())
+            .unwrap();
+        if let Some(replies) = &*replies {
             for at in 0..bytes.len() {
                 if bytes[at..].starts_with(b"\x1b[c") {
                     replies.put(Reply::Attributes { sixel: false }, clock::now());
