@@ -177,9 +177,9 @@ impl Call {
         }
     }
 
-    /// A person's voice is held back for so long by its jitter buffer. Returns for how long it ought to be
-    /// at least, so that it does not come before their pictures.
-    pub fn set_voice_delay(&mut self, peer: &PeerId, delay: Duration) -> Duration {
+    /// A person's voice takes so long from its arrival to the ear; `None` where nobody hears it. Returns for
+    /// how long it ought to be held back at least, so that it does not come before their pictures.
+    pub fn set_voice_delay(&mut self, peer: &PeerId, delay: Option<Duration>) -> Duration {
         match self.people.get_mut(peer) {
             Some(someone) => someone.peer.set_voice_delay(delay),
             None => Duration::ZERO,

@@ -413,13 +413,19 @@ fn pictures_wait_for_a_voice_that_is_held_back() {
     world.run(8 * SECOND);
     let bob = world.b.id.clone();
     assert_eq!(world.a.hold, Duration::ZERO, "no voice is played");
-    let floor = world.a.call.set_voice_delay(&bob, Duration::from_millis(300));
+    let floor = world
+        .a
+        .call
+        .set_voice_delay(&bob, Some(Duration::from_millis(300)));
     world.run(SECOND);
     // Some 300 ms and the device's, less what a picture takes longer and what nobody notices.
     let held = world.a.hold.as_millis();
     assert!((200..=340).contains(&held), "{held} ms");
     assert!(floor < Duration::from_millis(80), "{floor:?}");
-    world.a.call.set_voice_delay(&bob, Duration::from_millis(20));
+    world
+        .a
+        .call
+        .set_voice_delay(&bob, Some(Duration::from_millis(20)));
     world.run(SECOND);
     assert!(world.a.hold < Duration::from_millis(80), "{:?}", world.a.hold);
 }

@@ -62,9 +62,9 @@ fn captured(media: &MediaData) -> Option<f64> {
 }
 
 impl Peer {
-    /// The voice of this person is held back for so long at present. Returns for how long it ought to be
-    /// at least, to wait for the pictures.
-    pub(in crate::call) fn set_voice_delay(&mut self, delay: Duration) -> Duration {
+    /// The voice of this person takes so long at present from its arrival to the ear. Returns for how long
+    /// it ought to be held back at least, to wait for the pictures.
+    pub(in crate::call) fn set_voice_delay(&mut self, delay: Option<Duration>) -> Duration {
         self.lips.set_delay(delay);
         self.lips.floor()
     }

@@ -28,8 +28,7 @@ impl Driver {
         match event {
             SoundEvent::Voice { time, data, .. } => self.call.send_voice(&Arc::from(data), time, now),
             SoundEvent::PeerStats(peer, stats) => {
-                let delay = Duration::from_secs_f32(stats.jitter_ms.max(0.0) / 1e3);
-                let floor = self.call.set_voice_delay(&peer, delay);
+                let floor = self.call.set_voice_delay(&peer, stats.to_ear);
                 self.sound.send(SoundCommand::Floor(peer.clone(), floor));
                 self.voices.insert(peer, stats);
             }

@@ -26,6 +26,8 @@ pub(super) struct Hear {
     /// comes back is as loud as before.
     volumes: BTreeMap<PeerId, f32>,
     blocks: u32,
+    /// From the mixer to the ear; `None` where there is none.
+    speaker: Option<Duration>,
 }
 
 struct Voice {
@@ -89,6 +91,11 @@ impl Hear {
         }
     }
 
+    /// It takes so long from here to the ear; `None` where nobody listens.
+    pub(super) fn set_speaker(&mut self, latency: Option<Duration>) {
+        self.speaker = latency;
+    }
+
     pub(super) fn ring(&mut self, chime: Chime) {
         self.chimes.ring(chime);
     }
@@ -123,8 +130,10 @@ impl Hear {
         for voice in &mut self.voices {
             let counts = voice.playout.take_counts();
             let total = (counts.played + counts.concealed).max(1);
+            let held = voice.playout.delay();
             let stats = VoiceStats {
-                jitter_ms: voice.playout.delay().as_secs_f32() * 1e3,
+                jitter_ms: held.as_secs_f32() * 1e3,
+                to_ear: self.speaker.map(|latency| held + latency),
                 concealed: counts.concealed as f32 / total as f32,
                 late: counts.late,
                 lost: counts.lost,

@@ -126,6 +126,8 @@ pub enum SoundEvent {
 pub struct VoiceStats {
     /// The time that voice is held back by the jitter buffer, in milliseconds.
     pub jitter_ms: f32,
+    /// What it takes from its arrival to the ear; `None` where there is no speaker.
+    pub to_ear: Option<Duration>,
     /// The share of the last second's voice that had to be concealed, 0 to 1.
     pub concealed: f32,
     /// Packets of the last second that came too late.

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
@@ -214,6 +214,14 @@ impl Playback {
         queued < (asked + self.margin).min(capacity / 2)
     }
 
+    /// How long it takes from here to the ear, more or less: what waits in the ring, and a server's buffer
+    /// of two turns, of which one is being filled.
+    pub(super) fn latency(&self) -> Duration {
+        let asked = self.shared.asked.load(Ordering::Relaxed) as usize;
+        let samples = self.margin + 2 * asked;
+        Duration::from_micros(samples as u64 * 1_000_000 / u64::from(self.rate))
+    }
+
     /// Gives the device 10 ms.
     pub(super) fn write(&mut self, block: &[f32; BLOCK]) {
         self.steady += 1;
@@ -255,8 +263,6 @@ impl fmt::Display for Direction {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::io::clock;
 

@@ -162,6 +162,7 @@ impl AudioThread {
     fn turn(&mut self, now: Instant) {
         let mut block = [0.0; BLOCK];
         if let Output::Device(Some(playback)) = &mut self.output {
+            self.hear.set_speaker(Some(playback.latency()));
             while playback.wants(now) {
                 self.hear.block(now, &mut block, &mut self.out);
                 playback.write(&block);
@@ -195,8 +196,13 @@ impl AudioThread {
         match &mut self.output {
             Output::Device(Some(_)) => {}
             Output::None | Output::Device(None) if self.hear.is_empty() => {}
-            Output::None | Output::Device(None) => self.hear.block(due, block, &mut self.out),
+            Output::None | Output::Device(None) => {
+                self.hear.set_speaker(None);
+                self.hear.block(due, block, &mut self.out);
+            }
             Output::Wav(wav) => {
+                // Who plays the file hears it as it was mixed.
+                self.hear.set_speaker(Some(Duration::ZERO));
                 self.hear.block(due, block, &mut self.out);
                 if let Err(error) = wav.write(block) {
                     self.output = Output::None;
