@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use str0m::stats::PeerStats;
 
+use super::rate::Protected;
 use crate::units::Bitrate;
 
 /// A gap in the picture that exceeds the usual one by this is a freeze (libwebrtc's threshold).
@@ -24,6 +25,8 @@ pub struct Figures {
     pub loss_in: f32,
     /// Share of packets lost on the way there, 0 to 1.
     pub loss_out: f32,
+    /// How the voice is protected on the way there.
+    pub protected: Protected,
     /// Pictures received whole, per second.
     pub fps_in: f32,
     /// Pictures sent, per second.
@@ -135,6 +138,7 @@ impl Meter {
             estimate: self.estimate,
             loss_in: stats.ingress_loss_fraction.unwrap_or(0.0).max(self.loss_in),
             loss_out: stats.egress_loss_fraction.unwrap_or(0.0).max(self.loss_out),
+            protected: Protected::No,
             fps_in: (f64::from(self.pictures_in) / seconds) as f32,
             fps_out: (f64::from(self.pictures_out) / seconds) as f32,
             freezes: self.freezes,

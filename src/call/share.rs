@@ -26,7 +26,11 @@ impl Call {
         let idle: Vec<_> = idle.map(|(id, _)| id.clone()).collect();
         for id in idle {
             // Without a word the line would be probed for a picture that nobody sends.
-            self.with(&id, now, |someone| someone.desire(rate::VOICE, now));
+            let desired = self
+                .config
+                .max_bitrate
+                .map_or(rate::VOICE_AT_BEST, |limit| limit.min(rate::VOICE_AT_BEST));
+            self.with(&id, now, |someone| someone.desire(desired, now));
         }
         for (id, want) in wants {
             let needed = Bitrate(rate::needed(want.size, want.fps).0 + rate::VOICE.0);
@@ -46,7 +50,12 @@ impl Call {
         }
         let size = source.fit_into(viewport);
         let fps = fps.min(self.config.fps);
-        let bitrate = rate::granted(rate::needed(size, fps), someone.estimate, self.config.max_bitrate);
+        let bitrate = rate::granted(
+            rate::needed(size, fps),
+            someone.estimate,
+            self.config.max_bitrate,
+            someone.peer.protected(),
+        );
         Some(Want {
             codec,
             size,

@@ -352,7 +352,7 @@ impl Driver {
                     size_in: self.sizes.get(peer).copied().unwrap_or_default(),
                     size_out: self.call.size_out(peer).unwrap_or_default(),
                 };
-                self.reports.take(peer, figures.loss_out, figures.estimate);
+                self.reports.take(peer, figures, self.options.max_bitrate);
                 self.sound.send(self.reports.tune());
                 self.tell(&Happening::Figures(peer, &report), now);
                 return;

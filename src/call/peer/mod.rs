@@ -284,8 +284,9 @@ impl Peer {
                 self.out.push_back(PeerOutput::News(News::Estimate(estimate)));
             }
             RtcEvent::PeerStats(stats) => {
-                let figures = self.meter.figures(&stats, now);
+                let mut figures = self.meter.figures(&stats, now);
                 self.protect(&figures);
+                figures.protected = self.protected();
                 self.out.push_back(PeerOutput::Figures(Box::new(figures)));
             }
             RtcEvent::MediaEgressStats(stats) => self.meter.set_egress(stats.loss, stats.rtt),

@@ -3,6 +3,7 @@
 
 use super::Peer;
 use crate::call::figures::Figures;
+use crate::call::rate::Protected;
 use crate::units::Bitrate;
 
 /// Each packet carries the voice of so many packets before it: a burst of two is repaired.
@@ -14,6 +15,8 @@ const CALM: f32 = 0.02;
 /// must leave the picture something.
 const PAYS: Bitrate = Bitrate::kbps(150);
 const POOR: Bitrate = Bitrate::kbps(100);
+/// From here on the codec's own error correction is worth bits.
+const CORRECTED: f32 = 0.03;
 /// The weight of a second's reports in what is thought of the line.
 const WEIGHT: f32 = 0.4;
 
@@ -48,6 +51,17 @@ impl Peer {
     pub(super) fn protect(&mut self, figures: &Figures) {
         let redundant = self.protection.update(figures.loss_out, figures.estimate);
         self.send_redundancy(redundant);
+    }
+
+    /// How the voice is protected at present.
+    pub(in crate::call) fn protected(&self) -> Protected {
+        if self.protection.is_redundant() {
+            Protected::Copied(DISTANCES.len() as u32)
+        } else if self.protection.loss >= CORRECTED {
+            Protected::Corrected
+        } else {
+            Protected::No
+        }
     }
 
     /// Sends redundancy, or none; where it was not agreed on, none is sent either way.

@@ -3,35 +3,30 @@
 
 use std::collections::BTreeMap;
 
+use crate::call::figures::Figures;
+use crate::call::rate;
 use crate::io::sound::SoundCommand;
 use crate::signal::message::PeerId;
 use crate::units::Bitrate;
 
-/// The usual rate: speech of full band is clear, and leaves a weak line to the picture.
-const USUAL: Bitrate = Bitrate::kbps(20);
-/// Where error correction takes its share, of a line that can pay.
-const PROTECTED: Bitrate = Bitrate::kbps(28);
-/// Where the line is too weak for more.
-const LEAST: Bitrate = Bitrate::kbps(16);
-/// Below this a line is weak, above that it can pay.
-const WEAK: Bitrate = Bitrate::kbps(100);
-const WIDE: Bitrate = Bitrate::kbps(200);
-/// More than this share of packets is lost, and error correction is worth bits.
-const LOSSY: f32 = 0.03;
 /// What is left of an older, greater loss each second.
 const FORGET: f32 = 0.85;
 
 /// What the others report.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    people: BTreeMap<PeerId, (f32, Option<Bitrate>)>,
+    /// Each one's loss, 0 to 1, and what the voice gets of their line.
+    people: BTreeMap<PeerId, (f32, Bitrate)>,
 }
 
 impl Reports {
-    /// A second's loss on the way to somebody, 0 to 1, and what their line is thought to carry.
-    pub(super) fn take(&mut self, peer: &PeerId, loss: f32, estimate: Option<Bitrate>) {
-        let kept = self.people.entry(peer.clone()).or_default();
-        *kept = (loss.max(kept.0 * FORGET), estimate);
+    /// A second's figures of the way to somebody, to whom no more than `limit` is to be sent.
+    pub(super) fn take(&mut self, peer: &PeerId, figures: &Figures, limit: Option<Bitrate>) {
+        let line = rate::lesser(figures.estimate, limit);
+        let before = self.people.get(peer).map_or(0.0, |(loss, _)| *loss);
+        let loss = figures.loss_out.max(before * FORGET);
+        let bitrate = rate::voice(line, figures.fps_out > 0.0, figures.protected);
+        self.people.insert(peer.clone(), (loss, bitrate));
     }
 
     pub(super) fn forget(&mut self, peer: &PeerId) {
@@ -40,16 +35,10 @@ impl Reports {
 
     /// How the voice is to be encoded.
     pub(super) fn tune(&self) -> SoundCommand {
-        let loss = self
-            .people
-            .values()
-            .fold(0.0_f32, |most, (loss, _)| most.max(*loss));
-        let weakest = self.people.values().filter_map(|(_, estimate)| *estimate).min();
-        let bitrate = match weakest {
-            Some(line) if line < WEAK => LEAST,
-            Some(line) if line >= WIDE && loss > LOSSY => PROTECTED,
-            _ => USUAL,
-        };
+        let people = self.people.values();
+        let loss = people.clone().fold(0.0_f32, |most, (loss, _)| most.max(*loss));
+        let weakest = people.map(|(_, bitrate)| *bitrate).min();
+        let bitrate = weakest.unwrap_or_else(|| rate::voice(None, false, rate::Protected::No));
         SoundCommand::Tune { bitrate, loss }
     }
 }
@@ -57,6 +46,7 @@ impl Reports {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::rate::Protected;
 
     fn tuned(reports: &Reports) -> (u64, f32) {
         match reports.tune() {
@@ -68,12 +58,20 @@ mod tests {
     #[test]
     fn the_weakest_line_counts() {
         let id = |name: &str| PeerId::try_from(name.to_owned()).expect("a good name");
+        let figures = |loss_out, kbps, protected| Figures {
+            loss_out,
+            estimate: Some(Bitrate::kbps(kbps)),
+            protected,
+            fps_out: 30.0,
+            ..Figures::default()
+        };
         let mut reports = Reports::default();
         assert_eq!(tuned(&reports), (20, 0.0));
-        reports.take(&id("a"), 0.0, Some(Bitrate::kbps(900)));
-        reports.take(&id("b"), 0.1, Some(Bitrate::kbps(400)));
+        reports.take(&id("a"), &figures(0.0, 900, Protected::No), None);
+        assert_eq!(tuned(&reports), (40, 0.0));
+        reports.take(&id("b"), &figures(0.1, 250, Protected::Corrected), None);
         assert_eq!(tuned(&reports), (28, 0.1));
-        reports.take(&id("b"), 0.0, Some(Bitrate::kbps(60)));
+        reports.take(&id("b"), &figures(0.0, 60, Protected::No), None);
         let (kbps, loss) = tuned(&reports);
         assert_eq!(kbps, 16);
         assert!(
@@ -81,6 +79,9 @@ mod tests {
             "a lucky second changes little: {loss}"
         );
         reports.forget(&id("b"));
+        assert_eq!(tuned(&reports), (40, 0.0));
+        let limit = Some(Bitrate::kbps(150));
+        reports.take(&id("a"), &figures(0.0, 900, Protected::No), limit);
         assert_eq!(tuned(&reports), (20, 0.0));
     }
 }
