@@ -63,6 +63,10 @@ impl Apm {
         // What an echo is taken for until the room is known: 6 dB fainter than what is played. With
         // more, a headset's voice is ducked for nothing.
         config.ep_strength.default_gain = 0.25;
+        // What of a voice lies above 1 kHz is taken down only where the echo comes near to it, as long as
+        // the near end is known to speak.
+        let above = &mut config.suppressor.nearend_tuning.mask_hf;
+        (above.enr_transparent, above.enr_suppress) = (0.3, 0.8);
         Self {
             stream: StreamConfig::new(rate, 1, false),
             render: buffer(),
