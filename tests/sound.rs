@@ -138,6 +138,50 @@ fn devices_change_go_and_come_in_mid_call() {
     });
 }
 
+#[test]
+fn a_call_begins_without_any_device_and_takes_what_comes() {
+    let name = "a_call_begins_without_any_device_and_takes_what_comes";
+    with_private_server(name, |server| {
+        server.change(&["unload-module", "module-remap-source"]);
+        server.change(&["unload-module", "module-null-sink"]);
+        let mut a = Person::with("a", MicSource::Auto, SpeakerSink::Auto);
+        let mut b = Person::with("b", MicSource::Tone, SpeakerSink::None);
+        wait(
+            &mut a,
+            &mut b,
+            "both are missed, once, and the other is heard",
+            |a, _| {
+                a.notices("no microphone") == 1
+                    && a.notices("no speaker") == 1
+                    && a.told.contains(&SoundEvent::FirstAudio(peer("b")))
+            },
+        );
+        assert!(!a.has(true), "{:?}", a.told);
+
+        for how in [
+            "sink_name=speaker-a rate=48000 norewinds=1 sink_properties=device.description=speaker-of-a",
+            "sink_name=feed-a rate=48000 norewinds=1 sink_properties=device.description=feed-of-a",
+        ] {
+            let mut args = vec!["load-module", "module-null-sink"];
+            args.extend(how.split(' '));
+            server.change(&args);
+        }
+        server.change(&["set-default-sink", "speaker-a"]);
+        server.change(&[
+            "load-module",
+            "module-remap-source",
+            "source_name=mic-a",
+            "master=feed-a.monitor",
+            "source_properties=device.description=mic-of-a",
+        ]);
+        wait(&mut a, &mut b, "both are taken", |a, _| a.has(true));
+        assert_eq!(a.notices("no microphone"), 1, "{:?}", a.told);
+        // The beep of the other is heard.
+        let at_a = server.listen("speaker-a");
+        hear(&mut a, &mut b, &at_a, 440.0, 700.0);
+    });
+}
+
 /// Somebody with a real microphone and a real speaker, chosen by name.
 struct Person {
     sound: Sound,

@@ -17,7 +17,9 @@ mod parts;
 #[path = "../../tests/support/pulse.rs"]
 #[allow(dead_code, clippy::print_stderr)]
 mod pulse;
+#[path = "../../tests/support/speech.rs"]
 mod speech;
+#[path = "../../tests/support/stoi.rs"]
 mod stoi;
 #[path = "../../tests/support/mod.rs"]
 mod support;

@@ -64,6 +64,7 @@ fn value(chime: Chime, at: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::level::rms;
 
     #[test]
     fn a_chime_is_short_quiet_and_does_not_click() {
@@ -79,6 +80,9 @@ mod tests {
         let loudest = all.iter().fold(0.0_f32, |most, s| most.max(s.abs()));
         assert!((0.02..=PEAK).contains(&loudest), "{loudest}");
         assert!(all[2 * NOTE..].iter().all(|s| *s == 0.0));
+        // A voice is brought to −20 dBFS; this is to be 15 dB below it, and to be heard.
+        let loud = 20.0 * rms(&all[..2 * NOTE]).log10();
+        assert!((-45.0..=-35.0).contains(&loud), "{loud} dBFS");
         let steepest = all.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
         assert!(steepest < PEAK * TAU * NOTES[1] / RATE as f32 * 1.1, "{steepest}");
     }

@@ -199,3 +199,106 @@ impl Speak {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use tokio::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+    use crate::io::clock;
+    use crate::media::audio::VoiceDecoder;
+
+    /// A microphone that captures seconds of what `sound` gives for each sample.
+    struct Desk {
+        speak: Speak,
+        out: Outbox,
+        told: Receiver<SoundEvent>,
+        at: u64,
+        now: Instant,
+    }
+
+    impl Desk {
+        fn new() -> Self {
+            let (events, told) = channel(1024);
+            let mut speak = Speak::new(true, true).expect("an encoder");
+            speak.begin();
+            let out = Outbox {
+                events,
+                waiting: VecDeque::new(),
+            };
+            Self {
+                speak,
+                out,
+                told,
+                at: 0,
+                now: clock::now(),
+            }
+        }
+
+        /// The packets of a second.
+        fn second(&mut self, sound: impl Fn(u64) -> f32) -> Vec<Vec<u8>> {
+            for _ in 0..100 {
+                let mut block: [f32; BLOCK] = std::array::from_fn(|i| sound(self.at + i as u64));
+                self.at += BLOCK as u64;
+                self.now += Duration::from_millis(10);
+                self.speak.played(&[0.0; BLOCK]);
+                self.speak.captured(&mut block, self.now, true, &mut self.out);
+            }
+            let mut packets = Vec::new();
+            while let Ok(event) = self.told.try_recv() {
+                if let SoundEvent::Voice { data, .. } = event {
+                    packets.push(data);
+                }
+            }
+            packets
+        }
+    }
+
+    /// Syllables, as loud as speech.
+    fn voice(at: u64) -> f32 {
+        let second = at as f32 / RATE as f32;
+        let syllable = (second * std::f32::consts::TAU * 3.0).sin().max(0.0);
+        let buzz: f32 = (1..12)
+            .map(|n| (second * 140.0 * n as f32 * std::f32::consts::TAU).sin() / n as f32)
+            .sum();
+        0.2 * syllable * buzz
+    }
+
+    fn loudest(packets: &[Vec<u8>]) -> f32 {
+        let mut decoder = VoiceDecoder::new().expect("a decoder");
+        let mut frame = [0.0; FRAME];
+        let mut most = 0.0_f32;
+        for packet in packets {
+            decoder.decode(packet, &mut frame).expect("a packet");
+            most = frame.iter().fold(most, |most, s| most.max(s.abs()));
+        }
+        most
+    }
+
+    #[test]
+    fn a_muted_microphone_sends_nothing_that_was_heard() {
+        let mut desk = Desk::new();
+        desk.second(|_| 0.0);
+        let spoken = desk.second(voice);
+        assert!(
+            spoken.len() > 30 && loudest(&spoken) > 0.1,
+            "{}",
+            loudest(&spoken)
+        );
+        // What is said while it is off stays here, also after it is on again.
+        desk.second(|_| 0.0);
+        desk.speak.turn(false);
+        assert!(desk.second(voice).is_empty());
+        desk.speak.turn(true);
+        let after = desk.second(|_| 0.0);
+        assert!(loudest(&after) < 0.001, "{}", loudest(&after));
+        // Nor is the beginning of a frame kept whose end was cut off.
+        desk.second(voice);
+        desk.speak.turn(false);
+        desk.second(|_| 0.0);
+        desk.speak.turn(true);
+        assert!(!desk.second(voice).is_empty(), "it is on again");
+    }
+}

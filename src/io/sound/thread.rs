@@ -77,8 +77,8 @@ struct End {
 
 /// The way to the driver. What must not be lost waits here while the channel is full.
 pub(super) struct Outbox {
-    events: Sender<SoundEvent>,
-    waiting: VecDeque<SoundEvent>,
+    pub(super) events: Sender<SoundEvent>,
+    pub(super) waiting: VecDeque<SoundEvent>,
 }
 
 impl AudioThread {
