@@ -153,7 +153,7 @@ impl Call {
             tracing::warn!(id = %member.id, "more people than a room holds");
             return;
         }
-        let peer = Peer::new(&self.config.codecs, &self.paths, now);
+        let peer = Peer::new(&self.config, &self.paths, now);
         self.people
             .insert(member.id.clone(), Someone::new(member.name.clone(), peer, now));
         self.out.push_back(Output::Event(Event::PeerJoined {
@@ -198,7 +198,7 @@ impl Call {
             return;
         };
         if someone.peer.is_described() || someone.peer.is_offering() {
-            let peer = Peer::new(&self.config.codecs, &self.paths, now);
+            let peer = Peer::new(&self.config, &self.paths, now);
             someone.renew(peer, now);
             self.assign(now);
         }

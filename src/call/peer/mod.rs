@@ -22,6 +22,7 @@ use str0m::{Candidate as IceCandidate, Event as RtcEvent, IceConnectionState, In
 
 use self::media::VideoStream;
 use self::protect::Protection;
+use super::CallConfig;
 use super::control::{self, Control};
 use super::figures::{Figures, Meter};
 use super::news::News;
@@ -57,6 +58,7 @@ pub(super) enum PeerOutput {
 pub(super) struct Peer {
     rtc: Rtc,
     codecs: Vec<VideoCodec>,
+    max_bitrate: Option<Bitrate>,
     pending: Option<SdpPendingOffer>,
     described: bool,
     remote_session: Option<String>,
@@ -90,11 +92,12 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// A peer reachable by these paths, able to send and receive `codecs`, best first.
-    pub(super) fn new(codecs: &[VideoCodec], paths: &Paths, now: Instant) -> Self {
+    /// A peer reachable by these paths, able to send and receive the codecs of `config`, best first.
+    pub(super) fn new(config: &CallConfig, paths: &Paths, now: Instant) -> Self {
         let mut peer = Self {
-            rtc: config::config(codecs).build(now),
-            codecs: codecs.to_vec(),
+            rtc: config::config(&config.codecs).build(now),
+            codecs: config.codecs.clone(),
+            max_bitrate: config.max_bitrate,
             pending: None,
             described: false,
             remote_session: None,

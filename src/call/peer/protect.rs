@@ -3,7 +3,7 @@
 
 use super::Peer;
 use crate::call::figures::Figures;
-use crate::call::rate::Protected;
+use crate::call::rate::{Protected, lesser};
 use crate::units::Bitrate;
 
 /// Each packet carries the voice of so many packets before it: a burst of two is repaired.
@@ -47,9 +47,10 @@ impl Protection {
 }
 
 impl Peer {
-    /// Protects the voice as the last second demands.
+    /// Protects the voice as the last second demands, and as the line and the user's limit allow.
     pub(super) fn protect(&mut self, figures: &Figures) {
-        let redundant = self.protection.update(figures.loss_out, figures.estimate);
+        let line = lesser(figures.estimate, self.max_bitrate);
+        let redundant = self.protection.update(figures.loss_out, line);
         self.send_redundancy(redundant);
     }
 
