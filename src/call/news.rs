@@ -15,6 +15,11 @@ use crate::units::{Bitrate, Size};
 /// Silence so soon after the own socket came back means that the other side had given up.
 const REJOINED: Duration = Duration::from_secs(5);
 
+/// Another path is sought at once by the side that calls, and by the other one so much later; again after
+/// so long, as long as nothing comes.
+const SEEK_LATER: Duration = Duration::from_millis(1500);
+const SEEK_AGAIN: Duration = Duration::from_secs(4);
+
 /// Something happened that changes the call.
 #[derive(Debug)]
 pub(super) enum News {
@@ -190,7 +195,8 @@ impl Call {
             Alarm::Gone if someone.presence == Presence::Lost => self.part(id, "lost", now),
             Alarm::Gone | Alarm::Retry => self.restart(id, now),
             Alarm::NoViewport => self.assign(now),
-            Alarm::NoPath => self.give_up(id, someone.why_no_path(), now),
+            Alarm::NoPath => self.give_up(id, someone.why_no_path(&self.paths), now),
+            Alarm::Seek => self.seek(id, now),
             Alarm::Unstable if someone.rejoined.is_some_and(|at| now < at + REJOINED) => {
                 self.call_anew(id, now);
             }
@@ -198,8 +204,30 @@ impl Call {
                 let since = someone.peer.last_heard();
                 let why = "nothing has come for two seconds".to_owned();
                 self.path(id, PathState::Unstable { since }, why);
+                // One side asks; the other only if that one does not notice, or cannot be heard either.
+                let wait = if self.makes_calls_to(id) {
+                    Duration::ZERO
+                } else {
+                    SEEK_LATER
+                };
+                if let Some(someone) = self.people.get_mut(id) {
+                    someone.seek = Some(now + wait);
+                }
             }
             Alarm::Restored => self.path(id, PathState::Restored, "packets come again".to_owned()),
+        }
+    }
+
+    /// Seeks another path for a connection that stays otherwise: an ICE restart (RFC 8445, 2.4).
+    fn seek(&mut self, id: &PeerId, now: Instant) {
+        let Some(someone) = self.people.get_mut(id) else {
+            return;
+        };
+        someone.seek = Some(now + SEEK_AGAIN);
+        if someone.presence == Presence::Here && someone.peer.is_described() {
+            let why = "nothing comes by this path; another is sought".to_owned();
+            self.path(id, PathState::Restarting, why);
+            self.with(id, now, |someone| someone.peer.restart_ice(now));
         }
     }
 

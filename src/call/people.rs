@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::paths::Paths;
 use super::peer::Peer;
 use super::{ABSENT_AFTER, CONNECT_TIMEOUT, GONE_AFTER, UNSTABLE_AFTER};
 use crate::text::SafeText;
@@ -26,6 +27,8 @@ pub(super) enum Alarm {
     NoViewport,
     /// Nothing has come for a while.
     Unstable,
+    /// Still nothing: another path is to be sought.
+    Seek,
     /// Something comes again.
     Restored,
     /// Nothing has come for so long that the path is lost, or they are.
@@ -55,6 +58,8 @@ pub(super) struct Someone {
     pub(super) retry: Option<Instant>,
     /// When the own socket came back while they seemed to be connected.
     pub(super) rejoined: Option<Instant>,
+    /// When another path is to be sought, while nothing comes.
+    pub(super) seek: Option<Instant>,
     pub(super) said_bye: bool,
     /// What they can show, and at what rate.
     pub(super) viewport: Option<(Size, u32)>,
@@ -75,6 +80,7 @@ impl Someone {
             tries: 0,
             retry: None,
             rejoined: None,
+            seek: None,
             said_bye: false,
             viewport: None,
             estimate: None,
@@ -112,7 +118,9 @@ impl Someone {
                 } else {
                     UNSTABLE_AFTER
                 };
+                let seek = self.seek.filter(|_| self.unstable);
                 let silent = self.peer.last_heard() + patience;
+                let silent = seek.map_or(silent, |at| at.min(silent));
                 let viewport = self.viewport.is_none().then(|| at + VIEWPORT_PATIENCE);
                 Some(viewport.map_or(silent, |due| due.min(silent)))
             }
@@ -142,6 +150,11 @@ impl Someone {
         let unstable = silence >= UNSTABLE_AFTER;
         let changed = unstable != self.unstable;
         self.unstable = unstable;
+        if changed {
+            self.seek = None;
+        } else if unstable && self.seek.take_if(|at| now >= *at).is_some() {
+            return Some(Alarm::Seek);
+        }
         changed.then_some(if unstable {
             Alarm::Unstable
         } else {
@@ -165,15 +178,27 @@ impl Someone {
         }
     }
 
-    /// What is known about a path that was not found.
-    pub(super) fn why_no_path(&self) -> String {
+    /// What is known about a path that was not found: what was tried, what answered, what to do.
+    pub(super) fn why_no_path(&self, paths: &Paths) -> String {
+        let name = &self.name;
         if !self.peer.is_described() {
-            return format!("{} did not answer; is that facetty still running?", self.name);
+            return format!("{name} did not answer; is that facetty still running?");
         }
-        format!(
-            "no packet of {} came through: a firewall or NAT is in the way of UDP; try a network that both \
-             sides share",
-            self.name
-        )
+        let tried = match paths.report() {
+            report if report.is_empty() => String::new(),
+            report => format!(" ({report})"),
+        };
+        let remedy = if paths.has_relay() {
+            "the own relay answers, but does not reach them: let it (--turn-allow-private), or name another"
+        } else if paths.is_relay_offered() {
+            "no relay can be had: check its address, user and password, and firewalls on the way to it"
+        } else if paths.is_mapping_dependent() == Some(true) {
+            "this side is behind a NAT that changes ports, and no relay was offered: run facetty serve on a \
+             public machine"
+        } else {
+            "a firewall or NAT is in the way, and no relay was offered: run facetty serve on a public machine, or \
+             try a network that both sides share"
+        };
+        format!("no packet of {name} came through{tried}; {remedy}")
     }
 }

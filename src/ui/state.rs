@@ -186,6 +186,10 @@ pub enum PathKind {
     Nat,
     /// Through a relay.
     Relayed,
+    /// Through a relay that is reached by TCP.
+    RelayedTcp,
+    /// Through a relay that is reached by TLS.
+    RelayedTls,
 }
 
 /// Figures of one person's call, over the last second.

@@ -202,6 +202,34 @@ fn a_path_that_was_silent_for_too_long_is_found_anew() {
 }
 
 #[test]
+fn a_line_that_comes_back_in_time_is_no_new_call() {
+    let dead = NetemConfig::new().loss(RandomLoss::new(Probability::new(1.0)));
+    let mut world = World::new(clean(), 16);
+    world.meet();
+    world.run(3 * SECOND);
+    for (outage, is_noticed) in [(500, false), (6000, true)] {
+        world.set_line(dead, 16);
+        world.run(outage * Duration::from_millis(1));
+        world.set_line(clean(), 16);
+        let before = (world.a.seen.len(), world.b.seen.len());
+        let back = |world: &World| world.a.seen.len() > before.0 + 30 && world.b.seen.len() > before.1 + 30;
+        assert!(
+            world.run_until(5 * SECOND, back),
+            "after {outage} ms: {:?}",
+            world.a.events
+        );
+        for side in [&world.a, &world.b] {
+            let restarted = side.has_event(|event| matches!(event, Event::Path { .. }));
+            assert_eq!(restarted, is_noticed, "after {outage} ms");
+            assert_eq!(
+                side.events.iter().filter(|(_, event)| connected(event)).count(),
+                1
+            );
+        }
+    }
+}
+
+#[test]
 fn who_slept_is_met_again() {
     for sleep in [3, 13, 40] {
         let mut world = World::new(clean(), sleep);

@@ -443,7 +443,10 @@ impl World {
                     // There is neither a STUN nor a TURN server in this world.
                     Output::Path(_) => {}
                     Output::Transmit(transmit) => {
-                        assert_eq!(transmit.source.ip(), from.address.ip());
+                        // From an address that is no longer its own nothing leaves.
+                        if transmit.source != from.address {
+                            continue;
+                        }
                         from.bytes_out += transmit.contents.len() as u64;
                         if transmit.destination == to.address {
                             let bytes = transmit.contents.to_vec();

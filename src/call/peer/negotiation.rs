@@ -62,6 +62,24 @@ impl Peer {
         self.drain(now);
     }
 
+    /// Offers to begin with ICE anew; DTLS and all that is above it stay.
+    pub(in crate::call) fn restart_ice(&mut self, now: Instant) {
+        let mut changes = self.rtc.sdp_api();
+        changes.ice_restart(true);
+        let Some((offer, pending)) = changes.apply() else {
+            return;
+        };
+        self.pending = Some(pending);
+        let description = Description {
+            kind: "offer".into(),
+            sdp: offer.to_sdp_string(),
+        };
+        self.out
+            .push_back(PeerOutput::Signal(Body::Description(description)));
+        self.tell_end();
+        self.drain(now);
+    }
+
     /// An offer is out and not answered.
     pub(in crate::call) fn is_offering(&self) -> bool {
         self.pending.is_some()

@@ -183,11 +183,17 @@ impl TerminalFront {
                 vec![Action::PeerLeft(peer.clone())]
             }
             Event::Connected {
-                peer, local, remote, ..
+                peer,
+                local,
+                remote,
+                transport,
+                ..
             } => {
-                let kind = match (*local, *remote) {
-                    ("relay", _) | (_, "relay") => PathKind::Relayed,
-                    ("host", "host") => PathKind::Direct,
+                let kind = match (*local, *remote, *transport) {
+                    (.., "tcp") => PathKind::RelayedTcp,
+                    (.., "tls") => PathKind::RelayedTls,
+                    ("relay", ..) | (_, "relay", _) => PathKind::Relayed,
+                    ("host", "host", _) => PathKind::Direct,
                     _ => PathKind::Nat,
                 };
                 self.kinds.insert(peer.clone(), kind);

@@ -74,7 +74,13 @@ pub fn path_in_words(person: &Person) -> &'static str {
         Path::Connected { kind: PathKind::Nat } => "direct through NAT",
         Path::Connected {
             kind: PathKind::Relayed,
-        } => "relayed",
+        } => "relayed (UDP)",
+        Path::Connected {
+            kind: PathKind::RelayedTcp,
+        } => "relayed (TCP)",
+        Path::Connected {
+            kind: PathKind::RelayedTls,
+        } => "relayed (TLS)",
         Path::Unstable { .. } => "reconnecting",
         Path::Failed => "cannot be reached",
     }
