@@ -1,23 +1,26 @@
-//! Scaling of whole I420 pictures, plane by plane.
+//! Scaling of whole I420 pictures, and of planes.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+mod plane;
+#[cfg(target_arch = "x86_64")]
+mod shuffle;
 
-use super::frame::I420;
+use pulp::{Arch, NullaryFnOnce};
+
+pub use plane::PlaneScaler;
+
+use super::frame::{I420, Plane};
 
 /// Scales pictures; keeps its working memory from one to the next.
 pub struct Scaler {
-    resizer: Resizer,
-    options: ResizeOptions,
+    arch: Arch,
+    planes: PlaneScaler,
 }
 
 impl Default for Scaler {
     fn default() -> Self {
-        // Hamming is as sharp as an exact area average and as cheap as a triangle.
-        let hamming = ResizeAlg::Convolution(FilterType::Hamming);
         Self {
-            resizer: Resizer::new(),
-            options: ResizeOptions::new().resize_alg(hamming),
+            arch: Arch::new(),
+            planes: PlaneScaler::default(),
         }
     }
 }
@@ -35,16 +38,41 @@ impl Scaler {
         if from.size().area() == 0 || to.size().area() == 0 {
             return;
         }
-        let sizes = to.planes().map(|plane| (plane.width as u32, plane.height as u32));
-        for ((to, from), (width, height)) in to.planes_mut().into_iter().zip(from.planes()).zip(sizes) {
-            let from = ImageRef::new(from.width as u32, from.height as u32, from.data, PixelType::U8)
-                .expect("a plane holds width times height samples");
-            let mut to = Image::from_slice_u8(width, height, to, PixelType::U8)
-                .expect("a plane holds width times height samples");
-            self.resizer
-                .resize(&from, &mut to, &self.options)
-                .expect("both planes are of one byte a sample and not empty");
+        let sizes = to.planes().map(|plane| (plane.width, plane.height));
+        for ((to, from), size) in to.planes_mut().into_iter().zip(from.planes()).zip(sizes) {
+            let planes = &mut self.planes;
+            self.arch.dispatch(Scale {
+                planes,
+                from,
+                to,
+                size,
+            });
         }
+    }
+}
+
+/// A plane on its way to another size, with the instructions that the machine has.
+struct Scale<'a> {
+    planes: &'a mut PlaneScaler,
+    from: Plane<'a>,
+    to: &'a mut [u8],
+    size: (usize, usize),
+}
+
+impl NullaryFnOnce for Scale<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self {
+            planes,
+            from,
+            to,
+            size,
+        } = self;
+        planes.scale(from.data, from.width, size, false, |y, row| {
+            to[y * size.0..(y + 1) * size.0].copy_from_slice(row);
+        });
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::cells::{Cell, Paint};
 use super::colour::{ColourSpace, dimmed};
-use super::fit::{COMPARED, Samples};
-use super::look::CellSamples;
-use super::shapes::{CHROMA, Sampling};
+use super::compare::{COMPARED, Samples};
+use super::fit::LANES;
+use super::look::{CellSamples, Yuv};
+use super::shapes::{CHROMA, COVERED, MOST_LUMA, Sampling, Shape};
 use crate::units::{CellRect, Cells};
 
 /// What a cell is: one of the constants, or a picture's.
@@ -118,6 +119,36 @@ impl Grid {
         samples
     }
 
+    /// The number of the cells among which it is fitted.
+    pub(super) fn group(&self, x: usize, y: usize) -> usize {
+        (y * self.stride + x) / LANES
+    }
+
+    /// Makes a cell's samples those of a shape in two colours.
+    pub(super) fn set_parted(&mut self, x: usize, y: usize, shape: &Shape, on: Yuv, off: Yuv) {
+        // Sixteenths fit, times what a sample covers.
+        let fixed = |sample: f32| (sample * 16.0 + 0.5) as u16;
+        let whole = COVERED as u16;
+        let (part, rest) = (fixed(on[0]), fixed(off[0]));
+        let mut luma = [0; MOST_LUMA];
+        for (sample, &covered) in luma.iter_mut().zip(&shape.luma) {
+            let sum = part * covered as u16 + rest * (whole - covered as u16);
+            *sample = ((sum + whole * 8) / (whole * 16)) as u8;
+        }
+        let (places, stride) = (self.places, self.stride);
+        let start = y * places * stride + x;
+        let to = self.luma[start..].iter_mut().step_by(stride);
+        to.zip(&luma[..places]).for_each(|(to, from)| *to = *from);
+        let start = y * CHROMA * stride + x;
+        for (c, plane) in self.chroma.iter_mut().enumerate() {
+            let (part, rest) = (fixed(on[c + 1]) / 4, fixed(off[c + 1]) / 4);
+            for (i, &covered) in shape.chroma.iter().enumerate() {
+                let sum = part * covered as u16 + rest * (whole * 8 - covered as u16);
+                plane[start + i * stride] = ((sum + whole * 16) / (whole * 32)) as u8;
+            }
+        }
+    }
+
     pub(super) fn set_samples(&mut self, x: usize, y: usize, samples: &CellSamples) {
         let start = y * self.places * self.stride + x;
         for (i, &sample) in samples.luma[..self.places].iter().enumerate() {
@@ -131,8 +162,8 @@ impl Grid {
         }
     }
 
-    /// Takes a row of samples of a picture's plane (0 is luma) in an area; those of the same column
-    /// of all cells lie side by side.
+    /// Takes a row of samples of a picture's plane (0 is luma) in an area.
+    #[inline(always)]
     pub(super) fn put(&mut self, to: CellRect, plane: usize, sampling: Sampling, y: usize, row: &[u8]) {
         let (samples, places) = match plane {
             0 => (&mut self.luma, self.places),
@@ -141,9 +172,10 @@ impl Grid {
         let (cell, place) = (y / sampling.rows, y % sampling.rows * sampling.cols);
         let start = ((usize::from(to.y) + cell) * places + place) * self.stride + usize::from(to.x);
         let cols = usize::from(to.cols);
-        for (column, from) in row.chunks_exact(cols).enumerate() {
-            let start = start + column * self.stride;
-            samples[start..start + cols].copy_from_slice(from);
+        let samples = &mut samples[start..];
+        match sampling.cols {
+            4 => part::<4>(row, samples, self.stride, cols),
+            _ => part::<2>(row, samples, self.stride, cols),
         }
     }
 
@@ -209,5 +241,18 @@ impl Grid {
             mean[2] += 80.0;
         }
         space.rgb(mean).into()
+    }
+}
+
+/// Parts a row of `N` samples for each of `cols` cells: those of the first column of all cells lie side
+/// by side, `stride` before those of the second.
+#[inline(always)]
+fn part<const N: usize>(row: &[u8], samples: &mut [u8], stride: usize, cols: usize) {
+    let from = &row.as_chunks::<N>().0[..cols];
+    for column in 0..N {
+        let to = &mut samples[column * stride..][..cols];
+        for x in 0..cols {
+            to[x] = from[x][column];
+        }
     }
 }

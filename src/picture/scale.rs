@@ -1,7 +1,5 @@
-//! The planes of a picture at the size of the grid.
+//! Where a picture lies.
 
-use super::resample::{Order, Resampler, halve};
-use crate::media::frame::Plane;
 use crate::units::{CellRect, Size};
 
 /// Where a picture of `size` square pixels lies in `area`: as large as it can be at its own aspect
@@ -27,43 +25,3 @@ pub fn fit(size: Size, area: CellRect) -> CellRect {
         rows: fit_rows,
     }
 }
-
-/// Scales the planes of pictures, each to its own grid of samples: colours are converted only where
-/// one is sent.
-///
-/// Buffers are kept from one picture to the next.
-#[derive(Default)]
-pub(super) struct GridScaler {
-    resampler: Resampler,
-    /// The plane halved so often that the filter has little left to do, and the one before.
-    halved: [Vec<u8>; 2],
-}
-
-impl GridScaler {
-    /// Scales a plane to `to` samples across and down, and hands over each row with its number.
-    /// Neither size may be empty.
-    #[inline(always)]
-    pub(super) fn scale(
-        &mut self,
-        plane: Plane<'_>,
-        to: (usize, usize),
-        order: Order,
-        take: impl FnMut(usize, &[u8]),
-    ) {
-        let Self {
-            resampler,
-            halved: [halved, spare],
-        } = self;
-        let (mut from, mut width, mut height) = (plane.data, plane.width, plane.height);
-        // Means of 2x2 cost a tenth of the filter.
-        while width % 2 == 0 && height % 2 == 0 && width >= to.0 * LEFT && height >= to.1 * LEFT {
-            halve(from, width, spare);
-            std::mem::swap(halved, spare);
-            (from, width, height) = (&*halved, width / 2, height / 2);
-        }
-        resampler.scale(from, width, to, order, take);
-    }
-}
-
-/// A plane that has so many times the size that is wanted, or more, is halved.
-const LEFT: usize = 3;

@@ -8,11 +8,11 @@ use super::encode::Stream;
 use super::glyphs::Glyphs;
 use super::grid::{Grid, Kind};
 use super::palette::{Palette, ansi256_colour};
-use super::resample::Order;
-use super::scale::{GridScaler, fit};
+use super::scale::fit;
 use super::shapes::Sampling;
 use super::worth::Worth;
 use crate::media::frame::{I420, Plane};
+use crate::media::scale::PlaneScaler;
 use crate::units::{CellRect, Cells};
 
 /// Graphemes of several characters that are kept before all are forgotten (and drawn again).
@@ -59,7 +59,7 @@ pub struct Screen {
     pub(super) redraw: Redraw,
     /// Of the next frames, in bytes.
     budget: Option<usize>,
-    scaler: GridScaler,
+    scaler: PlaneScaler,
     pub(super) wanted: Grid,
     pub(super) shown: Grid,
     /// The graphemes that glyphs of `wanted` and `shown` name.
@@ -83,7 +83,7 @@ impl Screen {
             glyphs: Glyphs::default(),
             redraw: Redraw::default(),
             budget: None,
-            scaler: GridScaler::default(),
+            scaler: PlaneScaler::default(),
             wanted: Grid::default(),
             shown: Grid::default(),
             clusters: Vec::new(),
@@ -163,17 +163,13 @@ impl Screen {
                 break;
             }
             let places = places[index];
-            let order = Order {
-                apart: places.cols,
-                mirror,
-            };
             self.arch.dispatch(Scale {
                 scaler: &mut self.scaler,
                 wanted: &mut self.wanted,
                 plane,
                 index,
                 places,
-                order,
+                mirror,
                 to,
             });
         }
@@ -277,12 +273,12 @@ impl Screen {
 
 /// A plane of a picture on its way to the grid, with the instructions that the machine has.
 struct Scale<'a> {
-    scaler: &'a mut GridScaler,
+    scaler: &'a mut PlaneScaler,
     wanted: &'a mut Grid,
     plane: Plane<'a>,
     index: usize,
     places: Sampling,
-    order: Order,
+    mirror: bool,
     to: CellRect,
 }
 
@@ -294,9 +290,16 @@ impl NullaryFnOnce for Scale<'_> {
         let (cols, rows) = (usize::from(self.to.cols), usize::from(self.to.rows));
         let size = (cols * self.places.cols, rows * self.places.rows);
         let wanted = self.wanted;
-        self.scaler.scale(self.plane, size, self.order, |y, row| {
-            wanted.put(self.to, self.index, self.places, y, row);
-        });
+        let Plane { data, width, .. } = self.plane;
+        let (to, index, places) = (self.to, self.index, self.places);
+        self.scaler.scale(
+            data,
+            width,
+            size,
+            self.mirror,
+            #[inline(always)]
+            |y, row| wanted.put(to, index, places, y, row),
+        );
     }
 }
 
