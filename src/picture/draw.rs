@@ -8,18 +8,19 @@
 
 use super::cells::{Cell, Paint};
 use super::colour::{ColorDepth, ColourSpace};
-use super::encode::{LARGEST, Stream, colour_bytes};
+use super::encode::{LARGEST, Stream};
+use super::fit::LANES;
 use super::glyphs::Glyphs;
 use super::grid::Kind;
-use super::look::{CellSamples, View, Yuv};
+use super::look::{View, Yuv};
 use super::screen::Screen;
-use super::shapes::{Sampling, Shape, Shapes};
+use super::shapes::{Shape, Shapes};
 use super::worth::{FORCED, LEAST, REFRESHED};
 
 /// Samples that errors are for; see [`super::fit`].
 const SAMPLES: f32 = 32.0;
 /// The fewest bytes for which a cell is drawn, as a rule.
-const FEW_BYTES: f32 = 12.0;
+const FEW_BYTES: f32 = 15.0;
 
 impl Screen {
     /// Writes the cells that are worth it.
@@ -27,7 +28,7 @@ impl Screen {
         let rows = usize::from(self.size.rows);
         let before = stream.len();
         let (mut lambda, mut waiting) = self.lambda(budget.saturating_sub(before));
-        let mut pens = Pens::default();
+        let mut pens = Pens::new(self.glyphs);
         let mut drawn = 0;
         let mut stopped = None;
         let first = self.worth.first_row.min(rows);
@@ -57,6 +58,7 @@ impl Screen {
             }
         }
         self.worth.first_row = stopped.unwrap_or(0);
+        self.worth.lambda = lambda;
         // Few cells say little, with the frame's own bytes among theirs.
         if drawn > 64 {
             let cost = (stream.len() - before) * 16 / drawn;
@@ -187,65 +189,62 @@ impl Screen {
     ) -> bool {
         let (x, y) = (usize::from(place.0), usize::from(place.1));
         let kind = self.wanted.kind[at];
-        let places = Sampling::of(self.glyphs).len();
-        let shape = &Shapes::of(self.glyphs).all[usize::from(self.worth.shape[at])];
-        let samples = self.wanted.samples(x, y);
-        let [on, off, all] = samples
-            .means(shape, places)
-            .map(|mean| Colour::new(mean, kind.space()));
+        let shape = &pens.shapes.all[usize::from(self.worth.shape[at])];
+        let means = self.worth.means[self.wanted.group(x, y)].of(x % LANES, shape.share);
+        let space = kind.space();
         let worth = self.worth.of[at];
         // What is refreshed becomes exact.
-        let lambda = if (REFRESHED..FORCED).contains(&worth) {
-            0.0
-        } else {
-            lambda
-        };
-        let mut choice = Choice {
+        let is_refreshed = (REFRESHED..FORCED).contains(&worth);
+        let lambda = if is_refreshed { 0.0 } else { lambda };
+        let choice = Choice {
             lambda: lambda.max(1e-3),
-            pens: pens.known(stream, kind.space()),
-            best: match worth {
-                FORCED => f32::INFINITY,
-                worth => (worth & (REFRESHED - 1)) as f32,
-            },
-            way: None,
+            pens: pens.known(stream, space),
+            shape,
+            means: &means,
         };
-        if !stream.is_at(place) {
-            choice.best -= choice.lambda * JUMP;
+        let jump = if stream.is_at(place) { 0.0 } else { JUMP };
+        let gained = match worth {
+            FORCED => f32::INFINITY,
+            worth => (worth & (REFRESHED - 1)) as f32,
+        };
+        let way = choice.cheapest();
+        if way.cost + choice.lambda * jump >= gained {
+            return false;
         }
-        choice.all_ways(shape, &on, &off, &all);
-        let Some(way) = choice.way else { return false };
 
-        let known = choice.pens;
-        let [fg, bg] = [
-            way.fg.unwrap_or_else(|| known.fg.unwrap_or(all)),
-            way.bg.unwrap_or_else(|| known.bg.unwrap_or(all)),
-        ];
         let [fg_now, bg_now] = stream.colours();
-        let (glyph, paints, (on, off)) = match way.part {
-            Part::Ground => (' ', (fg_now, bg.paint), (bg.yuv, bg.yuv)),
-            Part::Ink => ('█', (fg.paint, bg_now), (fg.yuv, fg.yuv)),
-            Part::Shape => (shape.glyph, (fg.paint, bg.paint), (fg.yuv, bg.yuv)),
+        let [ink, ground] = choice.colours(way.part);
+        let fg = if way.keeps[0] {
+            pens.fg
+        } else {
+            Colour::new(ink, space)
+        };
+        let bg = if way.keeps[1] {
+            pens.bg
+        } else {
+            Colour::new(ground, space)
+        };
+        let (glyph, paints, on, off) = match way.part {
+            Part::Ground => (' ', (fg_now, bg.paint), bg.yuv, bg.yuv),
+            Part::Ink => ('█', (fg.paint, bg_now), fg.yuv, fg.yuv),
+            Part::Shape => (shape.glyph, (fg.paint, bg.paint), fg.yuv, bg.yuv),
             Part::Inverse => {
                 let glyph = shape.inverse.unwrap_or(shape.glyph);
-                (glyph, (fg.paint, bg.paint), (bg.yuv, fg.yuv))
+                (glyph, (fg.paint, bg.paint), bg.yuv, fg.yuv)
             }
         };
-        let is_even = matches!(way.part, Part::Ground | Part::Ink);
         // Colours that no screen has look the same as others.
         let is_same = self.shown.kind[at] == kind && self.shown.text[at].is_same(glyph, paints.0, paints.1);
         if !is_same {
             self.shown.text[at] = stream.glyph(place, self.size.cols, glyph, paints.0, paints.1);
-            pens.take(&way.part, fg, bg, kind.space());
+            pens.take(way.part, fg, bg, space);
         }
-        let edges = if is_even {
-            self.shown.set_samples(x, y, &CellSamples::even(on));
-            0.0
-        } else {
-            let samples = CellSamples::of(shape, on, off, places);
-            self.shown.set_samples(x, y, &samples);
+        let mut edges = 0.0;
+        if !matches!(way.part, Part::Ground | Part::Ink) {
             let (dy, du, dv) = (on[0] - off[0], on[1] - off[1], on[2] - off[2]);
-            shape.edges[0] * dy * dy + shape.edges[1] * (du * du + dv * dv)
-        };
+            edges = shape.edges[0] * dy * dy + shape.edges[1] * (du * du + dv * dv);
+        }
+        self.shown.set_parted(x, y, shape, on, off);
         self.worth.edges[at] = edges as u32;
         self.worth.is_new[at] = true;
         !is_same
@@ -285,59 +284,79 @@ const JUMP: f32 = 4.0;
 struct Colour {
     paint: Paint,
     yuv: Yuv,
-    bytes: f32,
 }
 
 impl Colour {
-    fn new(yuv: Yuv, space: ColourSpace) -> Self {
-        let rgb = space.rgb(yuv);
-        Self {
-            paint: rgb.into(),
-            yuv,
-            bytes: f32::from(colour_bytes(rgb)),
-        }
-    }
+    /// One that is far from all.
+    const UNKNOWN: Self = Self {
+        paint: Paint::DEFAULT,
+        yuv: [1e9; 3],
+    };
 
-    /// The error of this colour in place of another, for a whole cell.
-    fn distance(&self, yuv: &Yuv) -> f32 {
-        let (y, u, v) = (self.yuv[0] - yuv[0], self.yuv[1] - yuv[1], self.yuv[2] - yuv[2]);
-        (y * y + u * u + v * v) * SAMPLES
+    #[inline]
+    fn new(yuv: Yuv, space: ColourSpace) -> Self {
+        Self {
+            paint: space.rgb(yuv).into(),
+            yuv,
+        }
     }
 }
 
-/// The pen's colours, as far as pictures set them.
-#[derive(Clone, Copy, Default)]
+/// The error of a colour in place of another, for a whole cell.
+#[inline]
+fn distance(a: &Yuv, b: &Yuv) -> f32 {
+    let (y, u, v) = (a[0] - b[0], a[1] - b[1], a[2] - b[2]);
+    (y * y + u * u + v * v) * SAMPLES
+}
+
+/// The bytes that set a colour take, nearly: dark ones have fewer digits.
+#[inline]
+fn colour_bytes(yuv: &Yuv) -> f32 {
+    if yuv[0] < 104.0 { 12.0 } else { 14.0 }
+}
+
+/// The pen's colours, as far as pictures set them, and the shapes that it draws.
+#[derive(Clone, Copy)]
 struct Pens {
-    fg: Option<Colour>,
-    bg: Option<Colour>,
+    shapes: &'static Shapes,
+    fg: Colour,
+    bg: Colour,
     space: ColourSpace,
 }
 
 impl Pens {
-    /// Those that are still set, for a picture in that space.
-    fn known(&self, stream: &Stream<'_>, space: ColourSpace) -> Self {
-        let [fg, bg] = stream.colours();
-        let still = |colour: Option<Colour>, paint| {
-            colour.filter(|colour| colour.paint == paint && self.space == space)
-        };
+    fn new(glyphs: Glyphs) -> Self {
         Self {
-            fg: still(self.fg, fg),
-            bg: still(self.bg, bg),
-            space,
+            shapes: Shapes::of(glyphs),
+            fg: Colour::UNKNOWN,
+            bg: Colour::UNKNOWN,
+            space: ColourSpace::default(),
         }
     }
 
-    fn take(&mut self, part: &Part, fg: Colour, bg: Colour, space: ColourSpace) {
+    /// Those that are still set, for a picture in that space.
+    #[inline]
+    fn known(&self, stream: &Stream<'_>, space: ColourSpace) -> [Yuv; 2] {
+        let [fg, bg] = stream.colours();
+        let still = |colour: &Colour, paint| {
+            if colour.paint == paint && self.space == space {
+                colour.yuv
+            } else {
+                Colour::UNKNOWN.yuv
+            }
+        };
+        [still(&self.fg, fg), still(&self.bg, bg)]
+    }
+
+    fn take(&mut self, part: Part, fg: Colour, bg: Colour, space: ColourSpace) {
         if space != self.space {
-            *self = Self {
-                space,
-                ..Self::default()
-            };
+            (self.fg, self.bg, self.space) = (Colour::UNKNOWN, Colour::UNKNOWN, space);
         }
-        match part {
-            Part::Ground => self.bg = Some(bg),
-            Part::Ink => self.fg = Some(fg),
-            Part::Shape | Part::Inverse => (self.fg, self.bg) = (Some(fg), Some(bg)),
+        if !matches!(part, Part::Ground) {
+            self.fg = fg;
+        }
+        if !matches!(part, Part::Ink) {
+            self.bg = bg;
         }
     }
 }
@@ -353,69 +372,82 @@ enum Part {
     Inverse,
 }
 
-/// A way to draw a cell: new colours where there are some, else the pen's.
+/// A way to draw a cell.
 #[derive(Clone, Copy)]
 struct Way {
     part: Part,
-    fg: Option<Colour>,
-    bg: Option<Colour>,
+    /// Whether the pen's colours, of ink and ground, stay.
+    keeps: [bool; 2],
+    /// The error it leaves above that of the best shape, and lambda times its bytes.
+    cost: f32,
 }
 
-/// The cheapest way so far.
-struct Choice {
+/// The ways to draw a cell.
+struct Choice<'a> {
     lambda: f32,
-    pens: Pens,
-    best: f32,
-    way: Option<Way>,
+    pens: [Yuv; 2],
+    shape: &'a Shape,
+    /// Of the shape's part, of the rest, of all.
+    means: &'a [Yuv; 3],
 }
 
-impl Choice {
-    fn all_ways(&mut self, shape: &Shape, on: &Colour, off: &Colour, all: &Colour) {
+impl Choice<'_> {
+    #[inline]
+    fn cheapest(&self) -> Way {
+        let Self { shape, lambda, .. } = *self;
+        let [on, off, all] = self.means;
+        let (share, rest) = (shape.share, 1.0 - shape.share);
         // What the shape takes away from the error of one colour.
-        let lost = on.distance(&off.yuv) * shape.share * (1.0 - shape.share);
-        let Pens { fg, bg, .. } = self.pens;
-        let share = shape.share;
-        let [ground, ink] = [self.colour(bg, all, 1.0), self.colour(fg, all, 1.0)];
-        self.way(Part::Ground, 1.0, lost, None, Some(ground));
-        self.way(Part::Ink, 3.0, lost, Some(ink), None);
-        let [fg_on, bg_off] = [self.colour(fg, on, share), self.colour(bg, off, 1.0 - share)];
-        let bytes = shape.glyph.len_utf8() as f32;
-        self.way(Part::Shape, bytes, 0.0, Some(fg_on), Some(bg_off));
+        let lost = distance(on, off) * share * rest;
+        let [ground, ink] = [self.colour(1, all, 1.0), self.colour(0, all, 1.0)];
+        let mut best = self.way(Part::Ground, lost + lambda, (0.0, true), ground);
+        let mut try_way = |way: Way| {
+            if way.cost < best.cost {
+                best = way;
+            }
+        };
+        try_way(self.way(Part::Ink, lost + lambda * 3.0, ink, (0.0, true)));
+        let bytes = lambda * shape.glyph.len_utf8() as f32;
+        let colours = [self.colour(0, on, share), self.colour(1, off, rest)];
+        try_way(self.way(Part::Shape, bytes, colours[0], colours[1]));
         if let Some(inverse) = shape.inverse {
-            let [fg_off, bg_on] = [self.colour(fg, off, 1.0 - share), self.colour(bg, on, share)];
-            let bytes = inverse.len_utf8() as f32;
-            self.way(Part::Inverse, bytes, 0.0, Some(fg_off), Some(bg_on));
+            let bytes = lambda * inverse.len_utf8() as f32;
+            let colours = [self.colour(0, off, rest), self.colour(1, on, share)];
+            try_way(self.way(Part::Inverse, bytes, colours[0], colours[1]));
+        }
+        best
+    }
+
+    /// What a colour costs, and whether it is left as the pen has it.
+    #[inline]
+    fn colour(&self, pen: usize, colour: &Yuv, share: f32) -> (f32, bool) {
+        let sent = self.lambda * colour_bytes(colour);
+        let kept = distance(&self.pens[pen], colour) * share;
+        (kept.min(sent), kept <= sent)
+    }
+
+    #[inline]
+    fn way(&self, part: Part, cost: f32, fg: (f32, bool), bg: (f32, bool)) -> Way {
+        let keeps = [fg.1, bg.1];
+        let begin = if keeps == [true; 2] {
+            0.0
+        } else {
+            self.lambda * 3.0
+        };
+        Way {
+            part,
+            keeps,
+            cost: cost + fg.0 + bg.0 + begin,
         }
     }
 
-    /// What a colour costs: sent, or left as the pen has it.
-    #[inline]
-    fn colour(&self, pen: Option<Colour>, colour: &Colour, share: f32) -> (f32, Option<Colour>) {
-        let sent = self.lambda * colour.bytes;
-        match pen.map(|pen| pen.distance(&colour.yuv) * share) {
-            Some(kept) if kept <= sent => (kept, None),
-            _ => (sent, Some(*colour)),
-        }
-    }
-
-    #[inline]
-    fn way(
-        &mut self,
-        part: Part,
-        bytes: f32,
-        error: f32,
-        fg: Option<(f32, Option<Colour>)>,
-        bg: Option<(f32, Option<Colour>)>,
-    ) {
-        let (fg_cost, fg) = fg.unwrap_or((0.0, None));
-        let (bg_cost, bg) = bg.unwrap_or((0.0, None));
-        let mut cost = error + self.lambda * bytes + fg_cost + bg_cost;
-        if fg.is_some() || bg.is_some() {
-            cost += self.lambda * 3.0;
-        }
-        if cost < self.best {
-            self.best = cost;
-            self.way = Some(Way { part, fg, bg });
+    /// Of the ink and of the ground.
+    fn colours(&self, part: Part) -> [Yuv; 2] {
+        let [on, off, all] = *self.means;
+        match part {
+            Part::Ground | Part::Ink => [all, all],
+            Part::Shape => [on, off],
+            Part::Inverse => [off, on],
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The escape stream: cells to the fewest bytes.
 
 use super::cells::{Attrs, Cell, Glyph, Paint, PaintKind};
-use super::colour::Rgb;
 use super::look::Look;
 
 /// The most bytes that one cell of a picture takes, and the end of the frame.
@@ -332,14 +331,6 @@ impl Tail {
             }
         }
     }
-}
-
-/// The bytes that set a colour take, roughly.
-pub(super) fn colour_bytes(rgb: Rgb) -> u8 {
-    // `38;2;`, and a `;` behind each channel
-    [rgb.r, rgb.g, rgb.b]
-        .iter()
-        .fold(5, |sum, &c| sum + DECIMAL[usize::from(c)].1)
 }
 
 /// For each byte its decimal digits and a `;`, and how many bytes that is.

@@ -1,373 +1,483 @@
-//! Which shape parts a cell best, for eight cells at once.
+//! Which shape parts a cell best, for many cells at once.
 //!
 //! Of two colours in a part of the cell and the rest, the means are best, and the error that is left
 //! is the variance less `d² / (n p q)`: `d` how far the part's sum is from what it would be were the
 //! cell even, `n` the samples, `p` and `q` the shares of the part and the rest. So each shape costs a
-//! few sums, the same for all cells: plain loops over arrays, of which the compiler makes vectors.
+//! few sums, the same for all cells.
 //!
 //! Sextants and octants are all tried, each reached from the last by adding or taking one block
 //! (Gray's code); sorting the blocks by luma first and trying only cuts of that order (as others do)
-//! is hardly faster when eight cells go at once, and loses what colour alone tells apart.
+//! is hardly faster when many cells go at once, and loses what colour alone tells apart.
 //!
 //! Errors are sums of squares in Y, U and V, for 32 samples of each whatever the sampling: 24 times
 //! the mean squared error in red, green and blue, roughly (the matrices weigh all three alike).
+//!
+//! What is not inlined does not get the instructions that the machine has, and `map`, `from_fn` and
+//! `default` of arrays are not always: so loops stand here, and everything is always inlined.
 
-// Lanes of several arrays are taken by the same number.
+// Several arrays are walked by the same number.
 #![allow(clippy::needless_range_loop)]
 
+use std::ops::{Add, Mul, Sub};
+
+use pulp::Simd;
+
+use super::compare::Samples;
 use super::glyphs::Glyphs;
+use super::look::Yuv;
 use super::shapes::{CHROMA, EIGHTHS, Sampling};
 
-/// Cells that are fitted at once.
+/// Cells that are fitted together.
 pub(super) const LANES: usize = 8;
+/// Samples that the errors are for.
+pub(super) const SAMPLES: f32 = 32.0;
 
-/// One number for each cell.
-type Lanes = [f32; LANES];
-
-/// The samples of a row of cells: for each place in the cell, one after the other, a plane of
-/// `stride` cells.
+/// What was found for [`LANES`] cells.
 #[derive(Clone, Copy)]
-pub(super) struct Samples<'a> {
-    pub(super) luma: &'a [u8],
-    pub(super) chroma: [&'a [u8]; 2],
-    pub(super) stride: usize,
+pub(super) struct Fit {
+    /// The error that is left.
+    pub(super) left: [f32; LANES],
+    /// The number of the shape among [`super::shapes::Shapes::all`].
+    pub(super) shape: [f32; LANES],
+    pub(super) means: Means,
 }
 
-/// What was found.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Fit {
-    /// By how much the best shape lowers the error below that of one colour.
-    pub(super) gain: Lanes,
-    /// The error that is left.
-    pub(super) left: Lanes,
-    /// The number of the shape among [`super::shapes::Shapes::all`].
-    pub(super) shape: [u8; LANES],
+/// The means in Y, U, V of [`LANES`] cells, and how far a shape's part is from them: the part's mean
+/// is the cell's and this divided by the part's share, the rest's is the cell's less this divided by
+/// the rest's share.
+#[derive(Clone, Copy)]
+pub(super) struct Means {
+    all: [[f32; LANES]; 3],
+    off: [[f32; LANES]; 3],
+}
+
+impl Fit {
+    pub(super) const NONE: Self = Self {
+        left: [0.0; LANES],
+        shape: [0.0; LANES],
+        means: Means::NONE,
+    };
+}
+
+impl Means {
+    pub(super) const NONE: Self = Self {
+        all: [[0.0; LANES]; 3],
+        off: [[0.0; LANES]; 3],
+    };
+
+    /// Of one cell the means of the part, the rest and all.
+    #[inline]
+    pub(super) fn of(&self, lane: usize, share: f32) -> [Yuv; 3] {
+        let (part, rest) = (1.0 / share, 1.0 / (1.0 - share));
+        let mut means = [[0.0; 3]; 3];
+        for c in 0..3 {
+            let (all, off) = (self.all[c][lane], self.off[c][lane]);
+            // Rounding may lead past the ends of the range.
+            means[0][c] = (all + off * part).clamp(0.0, 255.0);
+            means[1][c] = (all - off * rest).clamp(0.0, 255.0);
+            means[2][c] = all;
+        }
+        means
+    }
 }
 
 /// Fits the [`LANES`] cells from `at` on.
 #[inline(always)]
-pub(super) fn fit(samples: Samples<'_>, at: usize, glyphs: Glyphs) -> Fit {
-    match glyphs {
-        Glyphs::Half | Glyphs::Ascii => coarse(samples, at),
-        Glyphs::Quadrant => fine(
+pub(super) fn fit<S: Simd>(simd: S, samples: Samples<'_>, at: usize, glyphs: Glyphs) -> Fit {
+    let mut found = Fit::NONE;
+    for first in (0..LANES).step_by(S::F32_LANES) {
+        let loader = Loader {
+            simd,
             samples,
-            at,
-            #[inline(always)]
-            |sums, best| {
-                best.blocks(EIGHTHS, sums.blocks::<3>([12, 24, 0, 0]));
-            },
-        ),
-        Glyphs::Sextant => fine(
-            samples,
-            at,
-            #[inline(always)]
-            |sums, best| {
-                best.blocks(EIGHTHS, sums.blocks::<3>([12, 24, 0, 0]));
-                best.blocks(EIGHTHS + 7, sums.blocks::<5>([8, 16, 24, 0]));
-            },
-        ),
-        Glyphs::Octant => fine(
-            samples,
-            at,
-            #[inline(always)]
-            |sums, best| {
-                best.blocks(EIGHTHS, sums.blocks::<5>([8, 16, 24, 0]));
-                best.blocks(EIGHTHS + 31, sums.blocks::<7>([6, 12, 18, 24]));
-            },
-        ),
+            at: at + first,
+        };
+        let (best, squares, total) = match glyphs {
+            Glyphs::Half | Glyphs::Ascii => coarse(loader),
+            Glyphs::Quadrant => {
+                let (sums, mut best) = fine(loader);
+                best.blocks::<3>(EIGHTHS, &STEPS_OF_4, sums.blocks([4, 9, 0, 0]));
+                (best, sums.squares, sums.total)
+            }
+            Glyphs::Sextant => {
+                let (sums, mut best) = fine(loader);
+                best.blocks::<3>(EIGHTHS, &STEPS_OF_4, sums.blocks([4, 9, 0, 0]));
+                best.blocks::<5>(EIGHTHS + 7, &STEPS_OF_6, sums.blocks([2, 6, 9, 0]));
+                (best, sums.squares, sums.total)
+            }
+            Glyphs::Octant => {
+                let (sums, mut best) = fine(loader);
+                best.blocks::<5>(EIGHTHS, &STEPS_OF_6, sums.blocks([2, 6, 9, 0]));
+                best.blocks::<7>(EIGHTHS + 31, &STEPS_OF_8, sums.blocks([1, 4, 7, 9]));
+                (best, sums.squares, sums.total)
+            }
+        };
+        let one = F::new(simd, 1.0 / SAMPLES);
+        let variance = squares - total.square() * one;
+        (variance - best.gain).store(&mut found.left[first..]);
+        best.shape.store(&mut found.shape[first..]);
+        for c in 0..3 {
+            (total.0[c] * one).store(&mut found.means.all[c][first..]);
+            (best.d.0[c] * one).store(&mut found.means.off[c][first..]);
+        }
+    }
+    found
+}
+
+/// A number for each of some cells.
+#[derive(Clone, Copy)]
+struct F<S: Simd>(S, S::f32s);
+
+impl<S: Simd> F<S> {
+    #[inline(always)]
+    fn new(simd: S, value: f32) -> Self {
+        Self(simd, simd.splat_f32s(value))
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f32]) {
+        S::as_mut_simd_f32s(&mut to[..S::F32_LANES]).0[0] = self.1;
     }
 }
 
-/// Samples that the errors are for.
-const SAMPLES: f32 = 32.0;
+impl<S: Simd> Add for F<S> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(self.0, self.0.add_f32s(self.1, other.1))
+    }
+}
+
+impl<S: Simd> Sub for F<S> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self(self.0, self.0.sub_f32s(self.1, other.1))
+    }
+}
+
+impl<S: Simd> Mul for F<S> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(self.0, self.0.mul_f32s(self.1, other.1))
+    }
+}
 
 /// Y, U, V of each cell.
-#[derive(Clone, Copy, Default)]
-struct Three([Lanes; 3]);
+#[derive(Clone, Copy)]
+struct Three<S: Simd>([F<S>; 3]);
 
-impl Three {
+impl<S: Simd> Three<S> {
     #[inline(always)]
-    fn map2(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
-        let mut to = Self::default();
+    fn plus(self, other: Self) -> Self {
+        let mut to = self;
         for c in 0..3 {
-            for l in 0..LANES {
-                to.0[c][l] = f(self.0[c][l], other.0[c][l]);
-            }
+            to.0[c] = self.0[c] + other.0[c];
         }
         to
     }
 
     #[inline(always)]
-    fn plus(self, other: Self) -> Self {
-        self.map2(other, |a, b| a + b)
+    fn minus(self, other: Self) -> Self {
+        let mut to = self;
+        for c in 0..3 {
+            to.0[c] = self.0[c] - other.0[c];
+        }
+        to
     }
 
     #[inline(always)]
-    fn minus(self, other: Self) -> Self {
-        self.map2(other, |a, b| a - b)
+    fn times(self, factor: f32) -> Self {
+        let factor = F::new(self.0[0].0, factor);
+        let mut to = self;
+        for c in 0..3 {
+            to.0[c] = self.0[c] * factor;
+        }
+        to
     }
+
+    #[inline(always)]
+    fn square(self) -> F<S> {
+        let [y, u, v] = self.0;
+        y * y + u * u + v * v
+    }
+}
+
+/// A shape to be tried after another: it differs by one block.
+#[derive(Clone, Copy)]
+struct Step {
+    /// The number of the block.
+    block: usize,
+    /// 1 where it is added, -1 where it is taken.
+    sign: f32,
+    weight: f32,
+    id: f32,
+}
+
+/// All shapes of blocks but the first, which is never in it.
+static STEPS_OF_4: [Step; 7] = steps();
+static STEPS_OF_6: [Step; 31] = steps();
+static STEPS_OF_8: [Step; 127] = steps();
+
+/// In the order of Gray's code.
+const fn steps<const SHAPES: usize>() -> [Step; SHAPES] {
+    let blocks = (SHAPES + 1).trailing_zeros();
+    let mut steps = [Step {
+        block: 0,
+        sign: 0.0,
+        weight: 0.0,
+        id: 0.0,
+    }; SHAPES];
+    let mut step = 1;
+    while step <= SHAPES {
+        let bit = step.trailing_zeros() as usize;
+        let mask = step ^ (step >> 1);
+        let share = mask.count_ones() as f32 / (blocks + 1) as f32;
+        steps[step - 1] = Step {
+            block: bit,
+            sign: if mask >> bit & 1 == 1 { 1.0 } else { -1.0 },
+            weight: weight(share),
+            id: (mask - 1) as f32,
+        };
+        step += 1;
+    }
+    steps
+}
+
+/// By how much a shape lowers the error for each squared step of [`Best::shape`].
+const fn weight(share: f32) -> f32 {
+    1.0 / (SAMPLES * share * (1.0 - share))
 }
 
 /// The best so far.
-#[derive(Default)]
-struct Best {
-    gain: Lanes,
-    shape: Lanes,
+struct Best<S: Simd> {
+    gain: F<S>,
+    shape: F<S>,
+    d: Three<S>,
 }
 
-impl Best {
-    /// Tries a shape: how far its sums are from even, and what share it covers.
+impl<S: Simd> Best<S> {
     #[inline(always)]
-    fn shape(&mut self, d: &Three, share: f32, id: usize) {
-        let weight = 1.0 / (SAMPLES * share * (1.0 - share));
-        let id = id as f32;
-        for l in 0..LANES {
-            let [y, u, v] = [d.0[0][l], d.0[1][l], d.0[2][l]];
-            let gain = (y * y + u * u + v * v) * weight;
-            let is_better = gain > self.gain[l];
-            self.shape[l] = if is_better { id } else { self.shape[l] };
-            self.gain[l] = if is_better { gain } else { self.gain[l] };
+    fn new(simd: S) -> Self {
+        let zero = F::new(simd, 0.0);
+        Self {
+            gain: zero,
+            shape: zero,
+            d: Three([zero; 3]),
         }
     }
 
-    /// Tries all shapes of blocks without the first; `N` is how many others there are.
+    /// Tries a shape: how far its sums are from even.
     #[inline(always)]
-    fn blocks<const N: usize>(&mut self, base: usize, blocks: [Three; N]) {
-        let mut d = Three::default();
-        for step in 1..1_usize << N {
-            let bit = step.trailing_zeros() as usize;
-            let mask = step ^ (step >> 1);
-            d = if mask >> bit & 1 == 1 {
-                d.plus(blocks[bit])
-            } else {
-                d.minus(blocks[bit])
-            };
-            let share = mask.count_ones() as f32 / (N + 1) as f32;
-            self.shape(&d, share, base + mask - 1);
+    fn shape(&mut self, d: Three<S>, weight: f32, id: f32) {
+        let simd = self.gain.0;
+        let gain = d.square() * F::new(simd, weight);
+        let is_better = simd.greater_than_f32s(gain.1, self.gain.1);
+        let id = F::new(simd, id);
+        self.gain.1 = simd.max_f32s(gain.1, self.gain.1);
+        self.shape.1 = simd.select_f32s(is_better, id.1, self.shape.1);
+        for c in 0..3 {
+            self.d.0[c].1 = simd.select_f32s(is_better, d.0[c].1, self.d.0[c].1);
+        }
+    }
+
+    /// Tries all shapes of blocks.
+    #[inline(always)]
+    fn blocks<const N: usize>(&mut self, base: usize, steps: &[Step], blocks: [Three<S>; N]) {
+        let simd = self.gain.0;
+        let base = base as f32;
+        let mut d = Three([F::new(simd, 0.0); 3]);
+        for step in steps {
+            let block = &blocks[step.block];
+            let sign = F::new(simd, step.sign);
+            for c in 0..3 {
+                d.0[c].1 = simd.mul_add_e_f32s(block.0[c].1, sign.1, d.0[c].1);
+            }
+            self.shape(d, step.weight, base + step.id);
         }
     }
 }
 
-/// Sums of a cell's left and right half from the top to each twenty-fourth of its height that an edge
-/// lies at, less what they would be were the cell even.
-struct Sums {
-    left: [Three; 25],
-    right: [Three; 25],
+/// Where edges lie, in twenty-fourths of the height: those of blocks and of eighths; the last is the
+/// lower end.
+const PLACES: [usize; 10] = [3, 6, 8, 9, 12, 15, 16, 18, 21, 24];
+/// The numbers of those that a row of samples ends at.
+const ENDS: [usize; Sampling::FINE.rows] = [0, 1, 3, 4, 5, 7, 8, 9];
+
+struct Sums<S: Simd> {
+    /// Of a cell's left and right half from the top to each of [`PLACES`], less what they would be
+    /// were the cell even.
+    halves: [[Three<S>; PLACES.len()]; 2],
+    /// Of the whole cell.
+    total: Three<S>,
+    /// Of all samples' squares.
+    squares: F<S>,
 }
 
-impl Sums {
-    /// The sums of all blocks but the first, of two columns and rows that end at `edges`.
+impl<S: Simd> Sums<S> {
+    /// Those of all blocks but the first, of two columns and rows that end at `edges`.
     #[inline(always)]
-    fn blocks<const N: usize>(&self, edges: [usize; 4]) -> [Three; N] {
-        let mut blocks = [Three::default(); N];
-        for (i, block) in blocks.iter_mut().enumerate() {
+    fn blocks<const N: usize>(&self, edges: [usize; 4]) -> [Three<S>; N] {
+        let mut blocks = [self.halves[1][edges[0]]; N];
+        for i in 1..N {
             let (row, column) = (i.div_ceil(2), (i + 1) % 2);
-            let sums = if column == 0 { &self.left } else { &self.right };
-            *block = match row {
-                0 => sums[edges[0]],
-                row => sums[edges[row]].minus(sums[edges[row - 1]]),
-            };
+            let sums = &self.halves[column];
+            blocks[i] = sums[edges[row]].minus(sums[edges[row - 1]]);
         }
         blocks
     }
 }
 
+/// Where samples are loaded from.
+#[derive(Clone, Copy)]
+struct Loader<'a, S: Simd> {
+    simd: S,
+    samples: Samples<'a>,
+    at: usize,
+}
+
+impl<S: Simd> Loader<'_, S> {
+    #[inline(always)]
+    fn luma(&self, place: usize) -> F<S> {
+        self.load(self.samples.luma, place)
+    }
+
+    /// Of one of the planes.
+    #[inline(always)]
+    fn chroma(&self, plane: usize, place: usize) -> F<S> {
+        self.load(self.samples.chroma[plane], place)
+    }
+
+    #[inline(always)]
+    fn load(&self, plane: &[u8], place: usize) -> F<S> {
+        let samples = &plane[place * self.samples.stride + self.at..][..S::F32_LANES];
+        let mut lanes = [0.0; LANES];
+        for l in 0..S::F32_LANES {
+            lanes[l] = f32::from(samples[l]);
+        }
+        F(self.simd, S::as_simd_f32s(&lanes[..S::F32_LANES]).0[0])
+    }
+}
+
+/// The sums of a finely sampled cell, and the best of the eighths.
 #[inline(always)]
-fn fine(samples: Samples<'_>, at: usize, blocks: impl Fn(&Sums, &mut Best)) -> Fit {
+fn fine<S: Simd>(from: Loader<'_, S>) -> (Sums<S>, Best<S>) {
     const ROWS: usize = Sampling::FINE.rows;
     const COLS: usize = Sampling::FINE.cols;
-    let zero = Three::default();
-    let mut sums = Sums {
-        left: [zero; 25],
-        right: [zero; 25],
-    };
+    let simd = from.simd;
+    let zero = F::new(simd, 0.0);
+    let mut halves = [[Three([zero; 3]); PLACES.len()]; 2];
     // From the left edge to each eighth of the width.
-    let mut across = [zero; 8];
-    let mut squares: Lanes = [0.0; LANES];
+    let mut across = [Three([zero; 3]); 7];
+    let mut squares = zero;
 
-    let mut columns = [[0.0; LANES]; COLS];
-    let (mut left, mut right): (Lanes, Lanes) = ([0.0; LANES], [0.0; LANES]);
+    let mut columns = [zero; COLS];
+    let (mut left, mut right) = (zero, zero);
     for row in 0..ROWS {
-        let mut sample = [[0.0; LANES]; COLS];
+        let mut sample = [zero; COLS];
         for column in 0..COLS {
-            sample[column] = load(samples.luma, (row * COLS + column) * samples.stride + at);
-            for l in 0..LANES {
-                columns[column][l] += sample[column][l];
-                squares[l] += sample[column][l] * sample[column][l];
-            }
+            sample[column] = from.luma(row * COLS + column);
+            columns[column] = columns[column] + sample[column];
+            squares = squares + sample[column] * sample[column];
         }
-        let third = match row {
-            2 => Some((8, 2.0 / 3.0)),
-            5 => Some((16, 1.0 / 3.0)),
-            _ => None,
-        };
-        for l in 0..LANES {
-            let (a, b) = (sample[0][l] + sample[1][l], sample[2][l] + sample[3][l]);
-            if let Some((place, part)) = third {
-                sums.left[place].0[0][l] = left[l] + a * part;
-                sums.right[place].0[0][l] = right[l] + b * part;
-            }
-            left[l] += a;
-            right[l] += b;
+        let (a, b) = (sample[0] + sample[1], sample[2] + sample[3]);
+        // The edges of sextants lie within the third and the sixth row.
+        if row == 2 || row == 5 {
+            let (place, part) = if row == 2 { (2, 2.0 / 3.0) } else { (6, 1.0 / 3.0) };
+            let part = F::new(simd, part);
+            halves[0][place].0[0] = left + a * part;
+            halves[1][place].0[0] = right + b * part;
         }
-        sums.left[(row + 1) * 3].0[0] = left;
-        sums.right[(row + 1) * 3].0[0] = right;
+        (left, right) = (left + a, right + b);
+        halves[0][ENDS[row]].0[0] = left;
+        halves[1][ENDS[row]].0[0] = right;
     }
-    for l in 0..LANES {
-        let mut sum = 0.0;
-        for (column, column_sum) in columns.iter().enumerate() {
-            across[column * 2 + 1].0[0][l] = sum + column_sum[l] * 0.5;
-            sum += column_sum[l];
-            if column < COLS - 1 {
-                across[column * 2 + 2].0[0][l] = sum;
-            }
+    let mut sum = zero;
+    for column in 0..COLS {
+        across[column * 2].0[0] = sum + columns[column] * F::new(simd, 0.5);
+        sum = sum + columns[column];
+        if column < COLS - 1 {
+            across[column * 2 + 1].0[0] = sum;
         }
     }
-    for (c, plane) in samples.chroma.iter().enumerate() {
-        let weight = SAMPLES / CHROMA as f32;
-        let mut quarter = [[0.0; LANES]; CHROMA];
+    for plane in 0..2 {
+        let weight = F::new(simd, SAMPLES / CHROMA as f32);
+        let mut quarter = [zero; CHROMA];
         for i in 0..CHROMA {
-            let sample = load(plane, i * samples.stride + at);
-            for l in 0..LANES {
-                squares[l] += sample[l] * sample[l] * weight;
-                quarter[i][l] = sample[l] * weight;
-            }
+            let sample = from.chroma(plane, i);
+            quarter[i] = sample * weight;
+            squares = squares + sample * quarter[i];
         }
-        for &place in &PLACES {
-            let down = place as f32 / 24.0;
-            let (upper, lower) = ((down * 2.0).min(1.0), (down * 2.0 - 1.0).max(0.0));
-            for l in 0..LANES {
-                sums.left[place].0[c + 1][l] = quarter[0][l] * upper + quarter[2][l] * lower;
-                sums.right[place].0[c + 1][l] = quarter[1][l] * upper + quarter[3][l] * lower;
-            }
+        for (i, &place) in PLACES.iter().enumerate() {
+            let down = place as f32 / 12.0;
+            let (upper, lower) = (down.min(1.0), (down - 1.0).max(0.0));
+            let (upper, lower) = (F::new(simd, upper), F::new(simd, lower));
+            halves[0][i].0[plane + 1] = quarter[0] * upper + quarter[2] * lower;
+            halves[1][i].0[plane + 1] = quarter[1] * upper + quarter[3] * lower;
         }
-        for eighths in 1..8 {
-            let part = eighths as f32 / 8.0;
-            let (first, second) = ((part * 2.0).min(1.0), (part * 2.0 - 1.0).max(0.0));
-            for l in 0..LANES {
-                across[eighths].0[c + 1][l] =
-                    (quarter[0][l] + quarter[2][l]) * first + (quarter[1][l] + quarter[3][l]) * second;
-            }
+        let (left, right) = (quarter[0] + quarter[2], quarter[1] + quarter[3]);
+        for i in 0..across.len() {
+            let part = (i + 1) as f32 / 4.0;
+            let (first, second) = (part.min(1.0), (part - 1.0).max(0.0));
+            across[i].0[plane + 1] = left * F::new(simd, first) + right * F::new(simd, second);
         }
     }
-    let total = sums.left[24].plus(sums.right[24]);
-    for &place in &PLACES {
-        let half = place as f32 / 48.0;
-        for c in 0..3 {
-            for l in 0..LANES {
-                sums.left[place].0[c][l] -= total.0[c][l] * half;
-                sums.right[place].0[c][l] -= total.0[c][l] * half;
-            }
-        }
-    }
-    for eighths in 1..8 {
-        let part = eighths as f32 / 8.0;
-        for c in 0..3 {
-            for l in 0..LANES {
-                across[eighths].0[c][l] -= total.0[c][l] * part;
-            }
-        }
+    let total = halves[0][9].plus(halves[1][9]);
+    for (i, &place) in PLACES.iter().enumerate() {
+        let even = total.times(place as f32 / 48.0);
+        halves[0][i] = halves[0][i].minus(even);
+        halves[1][i] = halves[1][i].minus(even);
     }
 
-    let mut best = Best::default();
+    let mut best = Best::new(simd);
     for eighths in 1..8 {
-        let place = 24 - eighths * 3;
-        let upper = sums.left[place].plus(sums.right[place]);
-        best.shape(&upper, eighths as f32 / 8.0, eighths - 1);
-        best.shape(&across[eighths], eighths as f32 / 8.0, eighths + 6);
+        let share = eighths as f32 / 8.0;
+        // What lies below an edge is off by what lies above it, the other way round.
+        let upper = ENDS[7 - eighths];
+        let lower = halves[0][upper].plus(halves[1][upper]).times(-1.0);
+        best.shape(lower, weight(share), (eighths - 1) as f32);
+        let left = across[eighths - 1].minus(total.times(share));
+        best.shape(left, weight(share), (eighths + 6) as f32);
     }
-    blocks(&sums, &mut best);
-    finish(best, &squares, &total)
+    let sums = Sums {
+        halves,
+        total,
+        squares,
+    };
+    (sums, best)
 }
 
-/// Where edges lie, in twenty-fourths of the height; the last is the lower end.
-const PLACES: [usize; 10] = [3, 6, 8, 9, 12, 15, 16, 18, 21, 24];
-
+/// The best of the halves of a coarsely sampled cell, the squares and the sums of its samples.
 #[inline(always)]
-fn coarse(samples: Samples<'_>, at: usize) -> Fit {
-    const WEIGHT: f32 = SAMPLES / Sampling::COARSE.len() as f32;
-    let mut lower = Three::default();
-    let mut left = Three::default();
-    let mut total = Three::default();
-    let mut squares = [0.0; LANES];
-    for (c, plane) in [samples.luma, samples.chroma[0], samples.chroma[1]]
-        .into_iter()
-        .enumerate()
-    {
-        let mut quarter = [[0.0; LANES]; CHROMA];
+fn coarse<S: Simd>(from: Loader<'_, S>) -> (Best<S>, F<S>, Three<S>) {
+    let simd = from.simd;
+    let zero = F::new(simd, 0.0);
+    let weight_of_one = F::new(simd, SAMPLES / Sampling::COARSE.len() as f32);
+    let mut lower = Three([zero; 3]);
+    let mut left = lower;
+    let mut total = lower;
+    let mut squares = zero;
+    for c in 0..3 {
+        let mut quarter = [zero; CHROMA];
         for i in 0..CHROMA {
-            quarter[i] = load(plane, i * samples.stride + at);
+            let sample = if c == 0 {
+                from.luma(i)
+            } else {
+                from.chroma(c - 1, i)
+            };
+            quarter[i] = sample * weight_of_one;
+            squares = squares + sample * quarter[i];
         }
-        for l in 0..LANES {
-            let [a, b, c1, d] = [quarter[0][l], quarter[1][l], quarter[2][l], quarter[3][l]];
-            squares[l] += (a * a + b * b + c1 * c1 + d * d) * WEIGHT;
-            let sum = a + b + c1 + d;
-            total.0[c][l] = sum * WEIGHT;
-            lower.0[c][l] = (c1 + d - sum * 0.5) * WEIGHT;
-            left.0[c][l] = (a + c1 - sum * 0.5) * WEIGHT;
-        }
+        total.0[c] = quarter[0] + quarter[1] + quarter[2] + quarter[3];
+        let half = total.0[c] * F::new(simd, 0.5);
+        lower.0[c] = quarter[2] + quarter[3] - half;
+        left.0[c] = quarter[0] + quarter[2] - half;
     }
-    let mut best = Best::default();
-    best.shape(&lower, 0.5, 0);
-    best.shape(&left, 0.5, 1);
-    finish(best, &squares, &total)
-}
-
-#[inline(always)]
-fn finish(best: Best, squares: &Lanes, total: &Three) -> Fit {
-    let mut found = Fit::default();
-    for l in 0..LANES {
-        let [y, u, v] = [total.0[0][l], total.0[1][l], total.0[2][l]];
-        let variance = squares[l] - (y * y + u * u + v * v) / SAMPLES;
-        found.gain[l] = best.gain[l];
-        found.left[l] = (variance - best.gain[l]).max(0.0);
-        found.shape[l] = best.shape[l] as u8;
-    }
-    found
-}
-
-#[inline(always)]
-fn load(plane: &[u8], at: usize) -> Lanes {
-    let samples: &[u8; LANES] = plane[at..at + LANES].try_into().expect("a slice of LANES");
-    let mut lanes = [0.0; LANES];
-    for l in 0..LANES {
-        lanes[l] = f32::from(samples[l]);
-    }
-    lanes
-}
-
-/// Cells that are compared at once.
-pub(super) const COMPARED: usize = 16;
-
-/// How far the [`COMPARED`] cells from `at` on are from others: the error, as above.
-#[inline(always)]
-pub(super) fn distance(a: Samples<'_>, b: Samples<'_>, at: usize, sampling: Sampling) -> [u32; COMPARED] {
-    let mut luma = [0; COMPARED];
-    let mut chroma = [0; COMPARED];
-    for i in 0..sampling.len() {
-        add_squares(&mut luma, a.luma, b.luma, i * a.stride + at);
-    }
-    for i in 0..CHROMA {
-        for (a_plane, b_plane) in a.chroma.iter().zip(b.chroma) {
-            add_squares(&mut chroma, a_plane, b_plane, i * a.stride + at);
-        }
-    }
-    let weight = MOST / sampling.len() as u32;
-    let mut error = [0; COMPARED];
-    for l in 0..COMPARED {
-        error[l] = luma[l] * weight + chroma[l] * (MOST / CHROMA as u32);
-    }
-    error
-}
-
-const MOST: u32 = SAMPLES as u32;
-
-#[inline(always)]
-fn add_squares(sums: &mut [u32; COMPARED], a: &[u8], b: &[u8], at: usize) {
-    let a: &[u8; COMPARED] = a[at..at + COMPARED].try_into().expect("a slice of COMPARED");
-    let b: &[u8; COMPARED] = b[at..at + COMPARED].try_into().expect("a slice of COMPARED");
-    for l in 0..COMPARED {
-        let d = u16::from(a[l].abs_diff(b[l]));
-        sums[l] += u32::from(d.wrapping_mul(d));
-    }
+    let mut best = Best::new(simd);
+    best.shape(lower, weight(0.5), 0.0);
+    best.shape(left, weight(0.5), 1.0);
+    (best, squares, total)
 }

@@ -54,36 +54,6 @@ impl CellSamples {
         means
     }
 
-    /// A shape in two colours.
-    pub(super) fn of(shape: &Shape, on: Yuv, off: Yuv, places: usize) -> Self {
-        let mut samples = Self::default();
-        let steps = f32::from(COVERED);
-        let mut levels = [0; COVERED as usize + 1];
-        for (i, level) in levels.iter_mut().enumerate() {
-            *level = (off[0] + (on[0] - off[0]) * (i as f32 / steps) + 0.5) as u8;
-        }
-        for (sample, &covered) in samples.luma[..places].iter_mut().zip(&shape.luma) {
-            *sample = levels[covered as usize];
-        }
-        for (c, plane) in samples.chroma.iter_mut().enumerate() {
-            for (sample, &covered) in plane.iter_mut().zip(&shape.chroma) {
-                let part = f32::from(covered) / (steps * 8.0);
-                *sample = (off[c + 1] + (on[c + 1] - off[c + 1]) * part + 0.5) as u8;
-            }
-        }
-        samples
-    }
-
-    /// One colour.
-    pub(super) fn even(colour: Yuv) -> Self {
-        let [y, u, v] = colour;
-        let [y, u, v] = [(y + 0.5) as u8, (u + 0.5) as u8, (v + 0.5) as u8];
-        Self {
-            luma: [y; MOST_LUMA],
-            chroma: [[u; CHROMA], [v; CHROMA]],
-        }
-    }
-
     /// The means of blocks, two to a row.
     fn blocks(&self, rows: usize, sampling: Sampling) -> [Yuv; 8] {
         let mut blocks = [[0.0; 3]; 8];

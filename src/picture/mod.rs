@@ -21,6 +21,7 @@
 
 mod cells;
 mod colour;
+mod compare;
 mod draw;
 mod encode;
 mod fit;
@@ -29,7 +30,6 @@ mod grid;
 mod look;
 mod mono;
 mod palette;
-mod resample;
 mod rgb;
 mod scale;
 mod screen;

@@ -346,16 +346,17 @@ fn sensor_noise_costs_nothing() {
 
 #[test]
 fn a_frame_keeps_its_budget_whatever_moves() {
-    let cells = 60 * 20;
+    let size = Cells::new(24, 9);
+    let cells = 24 * 9;
     for glyphs in Glyphs::ALL {
         for depth in DEPTHS {
-            for budget in [8 * cells, cells, 300] {
-                let mut rig = Rig::new(Cells::new(60, 20), depth, Redraw::default());
+            for budget in [8 * cells, 3 * cells, 300] {
+                let mut rig = Rig::new(size, depth, Redraw::default());
                 rig.screen.set_glyphs(glyphs);
                 rig.screen.set_budget(Some(budget));
-                let area = CellRect::new(0, 0, 60, 20);
+                let area = CellRect::new(0, 0, size.cols, size.rows);
                 for seed in 0..6 {
-                    let picture = noisy(Size::new(60, 40), seed * 31 + 1, 200);
+                    let picture = noisy(size.pixels(), seed * 31 + 1, 200);
                     rig.screen.picture(area, &picture, false);
                     let bytes = rig.show();
                     assert!(
@@ -368,8 +369,8 @@ fn a_frame_keeps_its_budget_whatever_moves() {
                     continue;
                 }
                 // And then it comes to rest at what is wanted.
+                let picture = noisy(size.pixels(), 1, 200);
                 for _ in 0..2 * SETTLED {
-                    let picture = noisy(Size::new(60, 40), 1, 200);
                     rig.screen.picture(area, &picture, false);
                     rig.show();
                 }

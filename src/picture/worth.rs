@@ -1,9 +1,10 @@
 //! What drawing a cell again is worth: by how much it lowers the cell's error.
 
-use pulp::NullaryFnOnce;
+use pulp::{Simd, WithSimd};
 
 use super::colour::ColorDepth;
-use super::fit::{COMPARED, Fit, LANES, distance, fit};
+use super::compare::{COMPARED, distance};
+use super::fit::{Fit, LANES, Means, fit};
 use super::glyphs::Glyphs;
 use super::grid::{Grid, Kind};
 use super::screen::Screen;
@@ -25,6 +26,8 @@ pub(super) struct Worth {
     pub(super) of: Vec<u32>,
     /// The number of the best shape, where `of` is not 0.
     pub(super) shape: Vec<u8>,
+    /// The means of the cells and of the shapes' parts, by [`Grid::group`], where `of` is not 0.
+    pub(super) means: Vec<Means>,
     /// The error that was left when it was found last.
     left: Vec<u32>,
     /// What edges within samples add to the error of what is shown.
@@ -35,6 +38,8 @@ pub(super) struct Worth {
     frame: usize,
     /// Hashes of the cells next in turn, to see whether they stand still.
     probe: Vec<u64>,
+    /// With what lambda the last frame ended.
+    pub(super) lambda: f32,
     /// Sixteenths of bytes that a redrawn cell took lately.
     pub(super) cost: usize,
     /// The row with which the next frame begins: where the last one ran out of budget.
@@ -47,6 +52,10 @@ impl Worth {
         *self = Self {
             of: vec![0; cells],
             shape: vec![0; cells],
+            means: vec![
+                Means::NONE;
+                usize::from(size.cols).next_multiple_of(COMPARED) / LANES * usize::from(size.rows)
+            ],
             left: vec![0; cells],
             edges: vec![0; cells],
             is_new: vec![false; cells],
@@ -76,7 +85,9 @@ impl Screen {
 
     /// Weighs the [`COMPARED`] cells of a row from `x` on.
     #[inline(always)]
-    fn weigh_some(&mut self, x: usize, y: usize, is_turn: bool) {
+    fn weigh_some<S: Simd>(&mut self, simd: S, x: usize, y: usize, is_turn: bool) {
+        // What is left where the shape stays the best one, and most of what would be worth it.
+        let slack = (self.worth.lambda.max(f32::from(self.redraw.worth)) * 10.0) as u32;
         let Self {
             wanted, shown, worth, ..
         } = self;
@@ -102,11 +113,9 @@ impl Screen {
         let sampling = Sampling::of(self.glyphs);
         let error = distance(wanted.row(y), shown.row(y), x, sampling);
         let is_fitted = is_fitted(self.glyphs, self.depth);
-        // What is left where the shape stays the best one, and a third of what would be worth it.
-        let slack = u32::from(self.redraw.worth) * 8;
         for part in (0..count).step_by(LANES) {
             let lanes = LANES.min(count - part);
-            let mut found = Fit::default();
+            let mut found = Fit::NONE;
             let is_likely = (part..part + lanes).any(|l| {
                 let likely = error[l] + worth.edges[at + l] > worth.left[at + l] + slack;
                 kind[l].is_picture() && (likely || of[l] == FORCED)
@@ -115,7 +124,8 @@ impl Screen {
                 continue;
             }
             if is_fitted {
-                found = fit(wanted.row(y), x + part, self.glyphs);
+                found = fit(simd, wanted.row(y), x + part, self.glyphs);
+                worth.means[wanted.group(x + part, y)] = found.means;
             }
             for l in 0..lanes {
                 let cell = part + l;
@@ -123,12 +133,12 @@ impl Screen {
                     continue;
                 }
                 let left = if self.depth == ColorDepth::Truecolor {
-                    found.left[l] as u32
+                    found.left[l].max(0.0) as u32
                 } else {
                     0
                 };
                 worth.left[at + cell] = left;
-                worth.shape[at + cell] = found.shape[l];
+                worth.shape[at + cell] = found.shape[l] as u8;
                 if of[cell] != FORCED {
                     let error = error[cell] + worth.edges[at + cell];
                     of[cell] = error.saturating_sub(left).min(REFRESHED - 1);
@@ -140,8 +150,9 @@ impl Screen {
     /// Marks the cells in turn, of each 8x8 one, that are off for good.
     fn refresh(&mut self, turn: (usize, usize)) {
         let Self { wanted, worth, .. } = self;
-        // Sensor noise is seldom more, and never stands still.
-        let noise = u32::from(self.redraw.worth) * 12;
+        // Sensor noise is seldom more, and never stands still; nobody sees what is less (43 dB where the
+        // worth is 16).
+        let noise = u32::from(self.redraw.worth) * 20;
         let is_probed = worth.probe.len() == in_turn(wanted, turn).count();
         for (i, (x, y)) in in_turn(wanted, turn).enumerate() {
             let at = wanted.at(x, y);
@@ -166,15 +177,15 @@ struct Weigh<'a> {
     turn_row: usize,
 }
 
-impl NullaryFnOnce for Weigh<'_> {
+impl WithSimd for Weigh<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn call(self) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Self { screen, turn_row } = self;
         for y in 0..usize::from(screen.size.rows) {
             for x in (0..screen.wanted.cols).step_by(COMPARED) {
-                screen.weigh_some(x, y, y % SIDE == turn_row);
+                screen.weigh_some(simd, x, y, y % SIDE == turn_row);
             }
         }
     }
@@ -235,7 +246,7 @@ impl Screen {
                 let mut left = 0;
                 if self.depth == ColorDepth::Truecolor && self.glyphs != Glyphs::Ascii {
                     let lane = x % LANES;
-                    left = fit(rows.0, x - lane, self.glyphs).left[lane] as u32;
+                    left = fit(pulp::Scalar::new(), rows.0, x - lane, self.glyphs).left[lane] as u32;
                 }
                 most = most.max(error.saturating_sub(left));
             }
