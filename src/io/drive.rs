@@ -1,7 +1,9 @@
 //! The loop of a call: one task owns everything, waits for one thing at a time, lets it change the
 //! call, and carries out what follows.
 
+mod grant;
 mod handle;
+mod options;
 mod start;
 mod voice;
 
@@ -13,28 +15,26 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use url::Url;
 
+pub use self::options::{CallOptions, Interface, Place};
 use self::voice::Reports;
 use super::clock;
 use super::decode::{DecodeEvent, Decoding};
 use super::encode::Encoding;
 use super::error::CallError;
 use super::front::{Front, Happening, Report, Want};
-use super::headless::{self, ScreenSink};
+use super::headless;
 use super::meet::Meeting;
-use super::screen::ScreenConfig;
 use super::servers::{ServerEvent, Servers};
 use super::signals::{Asked, Signals};
 use super::socket::{JoinRequest, Socket, SocketError, SocketEvent};
-use super::sound::{MicSource, Sound, SoundCommand, SoundEvent, SpeakerSink, VoiceStats};
-use super::source::{CameraSource, Source, SourceEvent};
+use super::sound::{Sound, SoundCommand, SoundEvent, VoiceStats};
+use super::source::{Source, SourceEvent};
 use super::udp::Udp;
-use crate::call::paths::{IcePolicy, PathOutput, Server};
+use crate::call::paths::PathOutput;
 use crate::call::{Call, EncodedVideo, Event, Output, PathState};
 use crate::media::chime::Chime;
-use crate::media::video::VideoCodec;
 use crate::signal::message::PeerId;
-use crate::text::SafeText;
-use crate::units::{Bitrate, Size};
+use crate::units::Size;
 
 /// How long good-bye may take.
 const PARTING: Duration = Duration::from_millis(500);
@@ -42,69 +42,6 @@ const PARTING: Duration = Duration::from_millis(500);
 /// The call's timers wait so long at most for a packet or a picture, which wakes this thread anyway:
 /// a third fewer wakings, and none of them is more exact than this on a line.
 const SLACK: Duration = Duration::from_millis(4);
-
-/// A call, as asked for.
-#[derive(Clone, Debug)]
-pub struct CallOptions {
-    /// The room.
-    pub room: String,
-    /// It was named by another's code, so that somebody should be there.
-    pub by_code: bool,
-    /// The meeting point; `None`: found or opened.
-    pub server: Option<Url>,
-    /// The own name.
-    pub name: SafeText,
-    /// Where pictures come from.
-    pub camera: CameraSource,
-    /// Where the voice comes from.
-    pub mic: MicSource,
-    /// Where the others' voices go.
-    pub speaker: SpeakerSink,
-    /// There is a sound when somebody comes or goes.
-    pub chimes: bool,
-    /// What the speaker plays is taken out of what the microphone captures.
-    pub echo_cancelled: bool,
-    /// Join with the microphone on.
-    pub mic_on: bool,
-    /// Join with the camera on.
-    pub camera_on: bool,
-    /// Pictures a second.
-    pub fps: u32,
-    /// Codecs, best first.
-    pub codecs: Vec<VideoCodec>,
-    /// The most that is sent to one person.
-    pub max_bitrate: Option<Bitrate>,
-    /// STUN and TURN servers, beside those that the meeting point names.
-    pub ice_servers: Vec<Server>,
-    /// Which of the own addresses are told to others.
-    pub ice_policy: IcePolicy,
-    /// Who takes part.
-    pub interface: Interface,
-    /// Leave after so long.
-    pub duration: Option<Duration>,
-}
-
-/// Who takes part.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Interface {
-    /// A person at a terminal.
-    Terminal(ScreenConfig),
-    /// A program.
-    Headless {
-        /// Where the remote picture goes.
-        screen: ScreenSink,
-    },
-    /// The built-in peer.
-    Echo,
-}
-
-/// Where the call takes place.
-pub enum Place {
-    /// To be found by [`CallOptions::server`], or opened.
-    ByOptions,
-    /// Known already.
-    Known(Box<Meeting>),
-}
 
 /// Runs a call to its end: the user leaves, the time is over, or `quit` is ready.
 ///
@@ -360,74 +297,6 @@ impl Driver {
             _ => {}
         }
         self.tell(&Happening::Call(event), now);
-    }
-
-    fn grant(&mut self, want: Want, now: Instant) {
-        match want {
-            Want::Mic(on) => {
-                self.mic_on = on;
-                self.sound.send(SoundCommand::Mic(on));
-                self.call.set_mic(on, now);
-                self.switched(now);
-            }
-            Want::Camera(on) => {
-                self.camera_on = on;
-                self.source.set_on(on);
-                if !on && self.options.camera.is_device() {
-                    self.encoding.forget();
-                }
-                self.call.set_camera(on, now);
-                self.switched(now);
-            }
-            Want::Viewport(peer, size) => self.call.set_viewport(&peer, size, now),
-            Want::Fps(fps) => self.call.set_wanted_fps(fps),
-            Want::Source(on) => self.source.set_on(on),
-            Want::Voice(on) => {
-                self.sound.send(SoundCommand::Mic(on));
-            }
-            Want::SourceSize(size) => self.call.set_source(Some(size), now),
-            Want::Say(data) => {
-                let time = now.saturating_duration_since(self.epoch).as_micros() * 48 / 1000;
-                self.call.send_voice(&data, time as u64, now);
-            }
-            Want::ListDevices => {
-                self.sound.send(SoundCommand::List);
-            }
-            Want::Microphone(source) => {
-                self.options.mic = source.clone();
-                self.sound.send(SoundCommand::Microphone(source));
-            }
-            Want::Speaker(sink) => {
-                self.options.speaker = sink.clone();
-                self.sound.send(SoundCommand::Speaker(sink));
-            }
-            Want::Volume(peer, factor) => {
-                self.sound.send(SoundCommand::Volume(peer, factor));
-            }
-            Want::Leave(reason) => self.reason = Some(reason),
-        }
-    }
-
-    /// Tells by ear who came or went.
-    fn ring(&self, chime: Chime) {
-        if self.options.chimes {
-            self.sound.send(SoundCommand::Ring(chime));
-        }
-    }
-
-    fn switched(&mut self, now: Instant) {
-        self.tell(
-            &Happening::Switched {
-                mic_on: self.mic_on,
-                camera_on: self.camera_on,
-            },
-            now,
-        );
-    }
-
-    fn tell(&mut self, happening: &Happening<'_>, now: Instant) {
-        let wants = self.front.handle(happening, now);
-        self.wants.extend(wants);
     }
 
     /// Says good-bye and gives everything back.
