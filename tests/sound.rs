@@ -265,13 +265,14 @@ fn peer(name: &str) -> PeerId {
     PeerId::try_from(name.to_owned()).expect("a good name")
 }
 
-/// Carries both voices until `pitch`, and not `other`, is heard for a second.
+/// Carries both voices until `pitch`, and not `other`, is heard for two seconds. A beep lasts for three
+/// quarters of each.
 fn hear(a: &mut Person, b: &mut Person, at: &Listener, pitch: f32, other: f32) {
     let until = clock::now() + PATIENCE;
     let mut moments = 0;
-    while moments < 5 {
+    while moments < 2 {
         let mut moment = Vec::new();
-        while moment.len() < 12_000 {
+        while moment.len() < 48_000 {
             moment.extend(at.block());
             a.carry(&b.sound);
             b.carry(&a.sound);
