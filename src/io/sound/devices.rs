@@ -198,10 +198,11 @@ impl Keeper {
         let found = find::find(self.direction, self.name.as_deref(), self.on_server)?;
         let (stream, port) =
             stream::open(self.direction, &found.device, &watch, &self.audio).map_err(|error| {
-                let remedy = match self.direction {
-                    Direction::Capture => "plug one in, or choose another with --mic",
-                    Direction::Playback => "plug one in, or choose another with --speaker",
-                };
+                let remedy = find::remedy(self.direction);
+                // The system's choice may be the name of nothing.
+                if self.name.is_none() && error.kind() == cpal::ErrorKind::DeviceNotAvailable {
+                    return format!("no {} found; {remedy}", self.direction);
+                }
                 let error = error.to_string();
                 let error = error.trim_end_matches('.');
                 format!("no {}: {}: {error}; {remedy}", self.direction, found.name)

@@ -126,10 +126,15 @@ fn standard(host: &Host, direction: Direction) -> Result<Device, String> {
             }),
         Direction::Playback => host.default_output_device(),
     };
-    device.ok_or_else(|| match direction {
-        Direction::Capture => "no microphone found; plug one in, or choose another with --mic".into(),
-        Direction::Playback => "no speaker found; plug one in, or choose another with --speaker".into(),
-    })
+    device.ok_or_else(|| format!("no {direction} found; {}", remedy(direction)))
+}
+
+/// What to do where there is no device.
+pub(super) fn remedy(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Capture => "plug one in, or choose another with --mic",
+        Direction::Playback => "plug one in, or choose another with --speaker",
+    }
 }
 
 /// The device that `name` means, on the server or else on the hardware.
