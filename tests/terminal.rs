@@ -246,3 +246,21 @@ fn alone_it_says_how_others_come() {
     terminal.type_keys("q");
     terminal.restored();
 }
+
+#[test]
+fn a_stream_is_not_taken_from_who_types() {
+    let stream = [
+        "--room",
+        "typed",
+        "--camera",
+        "y4m:-",
+        "--mic",
+        "none",
+        "--speaker",
+        "none",
+    ];
+    let terminal = Terminal::start(USUAL, &stream, None);
+    let (_, parser) = terminal.ended();
+    let text = parser.screen().contents();
+    assert!(text.contains("pipe a Y4M stream"), "{text}");
+}

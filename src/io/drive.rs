@@ -259,6 +259,9 @@ impl Driver {
     }
 
     fn handle_event(&mut self, event: &Event, now: Instant) {
+        if !matches!(event, Event::Figures { .. }) {
+            tracing::info!(?event);
+        }
         match event {
             Event::Connected { peer, .. } => {
                 self.connected_once = true;

@@ -37,7 +37,7 @@ pub enum CallError {
     #[error("the system's signals cannot be taken: {0}")]
     Signals(#[source] io::Error),
     /// The file for pictures.
-    #[error("--screen: {1:?} cannot be written: {0}; check the folder and its permissions")]
+    #[error("--screen {1}: cannot be written: {0}; check the folder and its permissions")]
     PictureFile(#[source] io::Error, ScreenSink),
 }
 

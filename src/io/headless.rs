@@ -1,6 +1,7 @@
 //! Without a terminal: events leave as JSON lines on standard output, commands come as JSON lines on
 //! standard input.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
@@ -199,6 +200,16 @@ impl ScreenSink {
         match self {
             ScreenSink::None => Size::new(160, 90),
             ScreenSink::Y4m(_) => Size::new(640, 480),
+        }
+    }
+}
+
+impl fmt::Display for ScreenSink {
+    /// As `--screen` takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Y4m(path) => write!(f, "y4m:{}", path.display()),
         }
     }
 }

@@ -58,8 +58,11 @@ pub enum PlayError {
     /// Standard input.
     #[error("cannot play standard input: {0}")]
     Stdin(#[source] Y4mError),
+    /// Nothing is piped in.
+    #[error("standard input is a terminal; name a file, or pipe a Y4M stream into it")]
+    Typed,
     /// `--loop` with what cannot be read twice.
-    #[error("standard input cannot be played again; leave --loop away, or name a file")]
+    #[error("what comes from a pipe cannot be played again; leave --loop away, or name a file")]
     Once,
     /// `--render` with what is not there.
     #[error(
@@ -228,13 +231,11 @@ async fn on_terminal(
             biased;
             asked = signals.next() => match asked {
                 Asked::End(..) => break Ok(()),
-                Asked::Suspend => {
-                    terminal.suspend()?;
-                    screen.redraw();
-                }
+                Asked::Suspend => suspend(&terminal, &screen, &mut state, options)?,
             },
             input = keys.next() => match input {
                 Input::Key(key) if is_enough(key) => break Ok(()),
+                Input::Key(key) if is_chord(key, 'z') => suspend(&terminal, &screen, &mut state, options)?,
                 Input::Key(_) => {}
                 Input::Resize(size) => {
                     state.terminal = options.size.unwrap_or(size);
@@ -274,13 +275,28 @@ async fn on_terminal(
 }
 
 fn is_enough(key: KeyEvent) -> bool {
+    let ends = matches!(key.code, KeyCode::Char('q') | KeyCode::Esc);
+    key.kind != KeyEventKind::Release && (ends || is_chord(key, 'c'))
+}
+
+fn is_chord(key: KeyEvent, letter: char) -> bool {
     let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
-    key.kind != KeyEventKind::Release
-        && match key.code {
-            KeyCode::Char('q') | KeyCode::Esc => true,
-            KeyCode::Char('c') => is_control,
-            _ => false,
-        }
+    key.kind != KeyEventKind::Release && is_control && key.code == KeyCode::Char(letter)
+}
+
+/// Stops and goes on.
+fn suspend(
+    terminal: &Terminal,
+    screen: &screen::Screen,
+    state: &mut State,
+    options: &PlayOptions,
+) -> Result<(), TerminalError> {
+    terminal.suspend()?;
+    screen.redraw();
+    // A stopped program is not told of another size.
+    state.terminal = options.size.unwrap_or(terminal.size());
+    screen.show(Arc::new(state.clone()));
+    Ok(())
 }
 
 /// Reads on a thread of its own, a little ahead.
@@ -319,7 +335,15 @@ impl Clip {
             if repeat {
                 return Err(PlayError::Once);
             }
+            if io::stdin().is_terminal() {
+                return Err(PlayError::Typed);
+            }
             Frames::Stdin(Reader::new(io::stdin()).map_err(PlayError::Stdin)?)
+        } else if is_live(file) {
+            if repeat {
+                return Err(PlayError::Once);
+            }
+            Frames::File(Some(reader(file)?))
         } else {
             let unopened = |error| SourceError::Open(file.to_owned(), error);
             let mut begin = Vec::new();
@@ -373,6 +397,11 @@ impl Clip {
             }
         }
     }
+}
+
+/// A pipe or a device is read once, as it comes.
+fn is_live(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
 fn reader(file: &Path) -> Result<Reader<File>, SourceError> {

@@ -31,11 +31,11 @@ use crate::units::Cells;
 /// The alternate screen, cleared; no cursor; no wrapping, so that the last column can be written;
 /// no focus reports, no bracketed paste, which an earlier program may have left on; and that keys are
 /// let go is told (kitty's protocol, by the terminals that know it), for talking while Space is held.
-const ENTER: &[u8] = b"\x1b[?1049h\x1b[2J\x1b[?25l\x1b[?7l\x1b[?1004l\x1b[?2004l\x1b[>2u";
+const ENTER: &[u8] = b"\x1b[?1049h\x1b[2J\x1b[?25l\x1b[?7l\x1b[?1004l\x1b[?2004h\x1b[>2u";
 
 /// Everything back. CAN ends a sequence that may have been cut in half, the synchronized update
 /// that may be open is closed.
-const LEAVE: &[u8] = b"\x18\x1b[<u\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l\x1b[?2026l";
+const LEAVE: &[u8] = b"\x18\x1b[<u\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l\x1b[?2026l";
 
 /// What is asked last (DA1): its answer, and those before it, must not reach the shell.
 const LAST_QUESTION: &[u8] = b"\x1b[c";

@@ -82,6 +82,8 @@ pub enum Command {
     Speaker(String),
     /// Play that person's voice so much louder, in dB; [`MUTE`](super::sound::MUTE) or less: not at all.
     Volume(PeerId, i8),
+    /// Stop the program, and give the terminal back until it goes on.
+    Suspend,
     /// End the call.
     Leave,
 }

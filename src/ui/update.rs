@@ -142,6 +142,7 @@ impl Ui {
         };
         match code {
             KeyCode::Char('c') if control => commands.push(Command::Leave),
+            KeyCode::Char('z') if control => commands.push(Command::Suspend),
             _ if control || key.modifiers.contains(KeyModifiers::ALT) => {}
             KeyCode::Char('q') => commands.push(Command::Leave),
             KeyCode::Char('m') => self.switch_mic(false, commands),

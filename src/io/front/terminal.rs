@@ -106,17 +106,23 @@ impl TerminalFront {
     fn act(&mut self, action: Action, now: Instant) -> Vec<Want> {
         let commands = self.ui.update(action, now);
         self.draw();
-        let want = |command| match command {
-            Command::Mic(on) => Want::Mic(on),
-            Command::Camera(on) => Want::Camera(on),
-            Command::Viewport(peer, size) => Want::Viewport(peer, size),
-            Command::ListDevices => Want::ListDevices,
-            Command::Microphone(name) => Want::Microphone(microphone(name)),
-            Command::Speaker(name) => Want::Speaker(speaker(name)),
-            Command::Volume(peer, db) => Want::Volume(peer, factor(db)),
-            Command::Leave => Want::Leave("leave"),
+        if commands.contains(&Command::Suspend) {
+            self.suspend();
+        }
+        let want = |command| {
+            Some(match command {
+                Command::Suspend => return None,
+                Command::Mic(on) => Want::Mic(on),
+                Command::Camera(on) => Want::Camera(on),
+                Command::Viewport(peer, size) => Want::Viewport(peer, size),
+                Command::ListDevices => Want::ListDevices,
+                Command::Microphone(name) => Want::Microphone(microphone(name)),
+                Command::Speaker(name) => Want::Speaker(speaker(name)),
+                Command::Volume(peer, db) => Want::Volume(peer, factor(db)),
+                Command::Leave => Want::Leave("leave"),
+            })
         };
-        commands.into_iter().map(want).collect()
+        commands.into_iter().filter_map(want).collect()
     }
 
     fn draw(&mut self) {

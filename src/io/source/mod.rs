@@ -11,6 +11,7 @@ mod threads;
 mod watch;
 
 use std::fmt;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -133,6 +134,9 @@ pub enum SourceError {
     /// An image that is not readable as one.
     #[error("cannot show {file}: {1} (PNG, JPEG, WebP, GIF and BMP are read)", file = .0.display())]
     Image(PathBuf, image::ImageError),
+    /// `y4m:-` where somebody types.
+    #[error("y4m:- reads pictures from standard input, and that is a terminal; pipe a Y4M stream into it")]
+    Terminal,
     /// The system gives no thread.
     #[error("cannot start the camera's thread: {0}")]
     Thread(std::io::Error),
@@ -177,6 +181,7 @@ pub fn start(
             Some(clip) => Box::new(move || threads::clip(&sink, &path, clip)),
             None => Box::new(move || threads::pipe(&sink, &path)),
         },
+        CameraSource::Y4mStdin if std::io::stdin().is_terminal() => return Err(SourceError::Terminal),
         CameraSource::Y4mStdin => Box::new(move || threads::standard_input(&sink)),
         camera => Box::new(move || threads::camera(&sink, camera, fps)),
     };

@@ -350,6 +350,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_pasted_presses_no_keys() {
+        let pasted = b"\x1b[200~hello m v q\r\x1b[201~m";
+        for cut in 1..pasted.len() {
+            let mut parser = Parser::default();
+            let mut events = Vec::new();
+            parser.feed(&pasted[..cut], |event| events.push(event));
+            parser.feed(&pasted[cut..], |event| events.push(event));
+            assert_eq!(events, [plain('m')], "cut at {cut}");
+        }
+    }
+
+    #[test]
     fn a_release_is_told_from_a_press() {
         let [Event::Key(released)] = all(&[b"\x1b[32;1:3u"])[..] else {
             panic!("one key");

@@ -105,6 +105,13 @@ fn space_talks_while_muted_and_never_mutes() {
 fn q_and_control_c_leave_and_other_chords_do_nothing() {
     let (mut ui, now) = ui(1);
     assert_eq!(key(&mut ui, 'q'), [Command::Leave]);
+    assert_eq!(
+        ui.update(
+            Action::Key(KeyEvent::new(KeyCode::Char('z'), KeyModifiers::CONTROL)),
+            now
+        ),
+        [Command::Suspend]
+    );
     let chord = |c, modifiers| Action::Key(KeyEvent::new(KeyCode::Char(c), modifiers));
     assert_eq!(
         ui.update(chord('c', KeyModifiers::CONTROL), now),

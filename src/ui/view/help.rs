@@ -47,7 +47,6 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
         ("Tab", "next person in front"),
         ("s", "figures"),
         ("?", "this help"),
-        ("Esc", "close"),
         ("q", "leave"),
     ];
     let lines = keys.map(|(key, does)| {
