@@ -233,9 +233,8 @@ impl Ui {
         }
         self.tell(Tone::Info, SafeText::new(&format!("{name} joined"), 80));
         self.state.people.push(Person::new(id.clone(), name));
-        if self.state.volume != 0 {
-            commands.extend(self.loudness(&id));
-        }
+        // Who was turned down and comes back is heard as is shown.
+        commands.extend(self.loudness(&id));
     }
 
     fn left(&mut self, id: &PeerId) {

@@ -30,7 +30,7 @@ use crate::ui::state::{Me, State};
 const ENCODED: usize = 2 * MAX_TARGETS;
 
 /// Voice packets and notices that may wait.
-const SOUNDS: usize = 8;
+const SOUNDS: usize = 64;
 
 /// What decoders have to say.
 const DECODED: usize = 32;

@@ -147,10 +147,11 @@ fn viewports_follow_people_and_size_and_nothing_else() {
     let (mut ui, now) = ui(0);
     let joined = |i| Action::PeerJoined(id(i), SafeText::new("x", 9));
     let viewport = |i, w, h| Command::Viewport(id(i), Size::new(w, h));
-    assert_eq!(ui.update(joined(0), now), [viewport(0, 80, 46)]);
+    let volume = |i| Command::Volume(id(i), 0);
+    assert_eq!(ui.update(joined(0), now), [volume(0), viewport(0, 80, 46)]);
     assert_eq!(
         ui.update(joined(1), now),
-        [viewport(0, 40, 46), viewport(1, 40, 46)]
+        [volume(1), viewport(0, 40, 46), viewport(1, 40, 46)]
     );
     assert_eq!(key(&mut ui, '?'), []);
     assert_eq!(
