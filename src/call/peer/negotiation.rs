@@ -52,13 +52,7 @@ impl Peer {
         changes.add_channel(control::LABEL.to_owned());
         let (offer, pending) = changes.apply().expect("new media needs an offer");
         (self.audio, self.video, self.pending) = (Some(audio), Some(video), Some(pending));
-        let description = Description {
-            kind: "offer".into(),
-            sdp: offer.to_sdp_string(),
-        };
-        self.out
-            .push_back(PeerOutput::Signal(Body::Description(description)));
-        self.tell_end();
+        self.describe("offer", offer.to_sdp_string());
         self.drain(now);
     }
 
@@ -70,14 +64,15 @@ impl Peer {
             return;
         };
         self.pending = Some(pending);
-        let description = Description {
-            kind: "offer".into(),
-            sdp: offer.to_sdp_string(),
-        };
-        self.out
-            .push_back(PeerOutput::Signal(Body::Description(description)));
-        self.tell_end();
+        self.describe("offer", offer.to_sdp_string());
         self.drain(now);
+    }
+
+    fn describe(&mut self, kind: &str, sdp: String) {
+        let kind = kind.to_owned();
+        let description = Body::Description(Description { kind, sdp });
+        self.out.push_back(PeerOutput::Signal(description));
+        self.tell_end();
     }
 
     /// An offer is out and not answered.
@@ -109,13 +104,7 @@ impl Peer {
         self.audio = self.audio.or_else(|| mid_of(sdp, "audio"));
         self.video = self.video.or_else(|| mid_of(sdp, "video"));
         self.described(sdp, now);
-        let description = Description {
-            kind: "answer".into(),
-            sdp: answer.to_sdp_string(),
-        };
-        self.out
-            .push_back(PeerOutput::Signal(Body::Description(description)));
-        self.tell_end();
+        self.describe("answer", answer.to_sdp_string());
         Ok(())
     }
 
