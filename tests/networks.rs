@@ -186,6 +186,11 @@ impl World {
         server
     }
 
+    /// A participant in each home, at the usual server.
+    fn both(&self) -> (Program, Program) {
+        (self.join("p1", SERVER, &[]), self.join("p2", SERVER, &[]))
+    }
+
     /// A participant, with a moving picture and a tone.
     fn join(&self, name: &str, server: &str, more: &[&str]) -> Program {
         let args = [
@@ -310,6 +315,13 @@ fn is_direct(event: &Value) -> bool {
     event["local"] != "relay" && event["remote"] != "relay"
 }
 
+fn both_are(event: &Value, kind: &str) {
+    assert_eq!(
+        (event["local"].as_str(), event["remote"].as_str()),
+        (Some(kind), Some(kind))
+    );
+}
+
 const RESTRICTED: Option<(Nat, Wall)> = Some((Nat::PortRestricted, Wall::Open));
 const SYMMETRIC: Option<(Nat, Wall)> = Some((Nat::Symmetric, Wall::Open));
 
@@ -319,12 +331,9 @@ fn on_one_network_the_path_is_straight() {
         return;
     };
     let _server = world.serve(&[]);
-    let (mut a, mut b) = (world.join("p1", SERVER, &[]), world.join("p2", SERVER, &[]));
+    let (mut a, mut b) = world.both();
     for event in connects("one network", &mut a, &mut b) {
-        assert_eq!(
-            (&event["local"], &event["remote"]),
-            (&"host".into(), &"host".into())
-        );
+        both_are(&event, "host");
         assert_eq!(event["transport"], "udp");
     }
 }
@@ -335,7 +344,7 @@ fn one_behind_a_router_reaches_one_outside() {
         return;
     };
     let _server = world.serve(&[]);
-    let (mut a, mut b) = (world.join("p1", SERVER, &[]), world.join("p2", SERVER, &[]));
+    let (mut a, mut b) = world.both();
     let [inside, outside] = connects("NAT to public", &mut a, &mut b);
     assert!(["srflx", "prflx"].contains(&inside["local"].as_str().expect("a kind")));
     assert_eq!(inside["remote"], "host");
@@ -349,7 +358,7 @@ fn two_homes_with_the_same_addresses_reach_each_other() {
         return;
     };
     let _server = world.serve(&[]);
-    let (mut a, mut b) = (world.join("p1", SERVER, &[]), world.join("p2", SERVER, &[]));
+    let (mut a, mut b) = world.both();
     for event in connects("NAT to NAT", &mut a, &mut b) {
         assert!(is_direct(&event), "no relay is needed: {event}");
         assert_ne!(event["local"], "host", "{event}");
@@ -363,7 +372,7 @@ fn a_symmetric_nat_on_one_side_or_both_takes_the_relay() {
             return;
         };
         let _server = world.serve(&["--turn-allow-private"]);
-        let (mut a, mut b) = (world.join("p1", SERVER, &[]), world.join("p2", SERVER, &[]));
+        let (mut a, mut b) = world.both();
         for event in connects("symmetric, own relay", &mut a, &mut b) {
             assert!(!is_direct(&event), "{event}");
             assert_eq!(event["transport"], "udp");
@@ -378,12 +387,9 @@ fn the_relay_joins_two_of_its_own_without_being_opened() {
         return;
     };
     let _server = world.serve(&[]);
-    let (mut a, mut b) = (world.join("p1", SERVER, &[]), world.join("p2", SERVER, &[]));
+    let (mut a, mut b) = world.both();
     for event in connects("symmetric, closed relay", &mut a, &mut b) {
-        assert_eq!(
-            (&event["local"], &event["remote"]),
-            (&"relay".into(), &"relay".into())
-        );
+        both_are(&event, "relay");
     }
 }
 
@@ -394,7 +400,7 @@ fn where_udp_is_blocked_the_relay_is_reached_by_tcp() {
         return;
     };
     let _server = world.serve(&["--turn-allow-private"]);
-    let (mut a, mut b) = (world.join("p1", SERVER, &[]), world.join("p2", SERVER, &[]));
+    let (mut a, mut b) = world.both();
     let [inside, _] = connects("UDP blocked, own relay", &mut a, &mut b);
     assert_eq!(
         (&inside["local"], &inside["transport"]),
@@ -423,7 +429,7 @@ fn a_foreign_relay_serves_as_well() {
             "--ice-server",
             "turn:10.50.0.10:3479?transport=tcp",
         ]);
-        let (mut a, mut b) = (world.join("p1", SERVER, &[]), world.join("p2", SERVER, &[]));
+        let (mut a, mut b) = world.both();
         let [inside, _] = connects(&format!("coturn over {transport}"), &mut a, &mut b);
         assert!(!is_direct(&inside));
         if transport == "tcp" {
@@ -522,9 +528,6 @@ fn ipv6_alone_is_enough() {
         world.join("p2", server, &relayed),
     );
     for event in connects("IPv6 alone, own relay", &mut a, &mut b) {
-        assert_eq!(
-            (&event["local"], &event["remote"]),
-            (&"relay".into(), &"relay".into())
-        );
+        both_are(&event, "relay");
     }
 }

@@ -16,6 +16,15 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 use pulse::{Listener, strength, tone, with_private_server};
 
+/// Plugs in the microphone of `a`.
+const MIC_OF_A: &[&str] = &[
+    "load-module",
+    "module-remap-source",
+    "source_name=mic-a",
+    "master=feed-a.monitor",
+    "source_properties=device.description=mic-of-a",
+];
+
 /// For each thing that is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -124,13 +133,7 @@ fn devices_change_go_and_come_in_mid_call() {
         wait(&mut a, &mut b, "the microphone is missed", |a, _| {
             a.notices("microphone lost") == 1
         });
-        server.change(&[
-            "load-module",
-            "module-remap-source",
-            "source_name=mic-a",
-            "master=feed-a.monitor",
-            "source_properties=device.description=mic-of-a",
-        ]);
+        server.change(MIC_OF_A);
         wait(&mut a, &mut b, "it is back", |a, _| {
             a.notices("microphone is back: mic-of-a") == 1 && a.has(true)
         });
@@ -167,13 +170,7 @@ fn a_call_begins_without_any_device_and_takes_what_comes() {
             server.change(&args);
         }
         server.change(&["set-default-sink", "speaker-a"]);
-        server.change(&[
-            "load-module",
-            "module-remap-source",
-            "source_name=mic-a",
-            "master=feed-a.monitor",
-            "source_properties=device.description=mic-of-a",
-        ]);
+        server.change(MIC_OF_A);
         wait(&mut a, &mut b, "both are taken", |a, _| a.has(true));
         assert_eq!(a.notices("no microphone"), 1, "{:?}", a.told);
         // The beep of the other is heard.
