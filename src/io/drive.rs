@@ -39,8 +39,8 @@ use crate::units::Size;
 /// How long good-bye may take.
 const PARTING: Duration = Duration::from_millis(500);
 
-/// The call's timers wait so long at most for a packet or a picture, which wakes this thread anyway:
-/// a third fewer wakings, and none of them is more exact than this on a line.
+/// The call's timers wait so long at most for a packet or a picture, which wakes this thread anyway; on a
+/// line none of them is more exact than this.
 const SLACK: Duration = Duration::from_millis(4);
 
 /// Runs a call to its end: the user leaves, the time is over, or `quit` is ready.
