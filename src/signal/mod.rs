@@ -1,4 +1,4 @@
-//! Setting up: the messages of the WebSocket and the server's rooms (sans-IO).
+//! Setting up: the messages of the WebSocket, the server's rooms, and its STUN and TURN (sans-IO).
 
 pub mod code;
 pub mod guesses;
