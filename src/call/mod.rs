@@ -102,6 +102,12 @@ pub struct Call {
     out: VecDeque<Output>,
 }
 
+/// Gathers the randomness that keys are made of, which takes a tenth of a second once in a process, and
+/// would otherwise be waited for when the first person is met.
+pub fn warm_up(now: Instant) {
+    drop(str0m::RtcConfig::new().build(now));
+}
+
 impl Call {
     /// A call with nobody, reachable at these addresses.
     pub fn new(config: CallConfig, addresses: Vec<SocketAddr>) -> Self {

@@ -31,7 +31,7 @@ use super::sound::{Sound, SoundCommand, SoundEvent, VoiceStats};
 use super::source::{Source, SourceEvent};
 use super::udp::Udp;
 use crate::call::paths::PathOutput;
-use crate::call::{Call, EncodedVideo, Event, Output, PathState};
+use crate::call::{self, Call, EncodedVideo, Event, Output, PathState};
 use crate::media::chime::Chime;
 use crate::signal::message::PeerId;
 use crate::units::Size;
@@ -55,6 +55,7 @@ pub async fn run(
 ) -> Result<(), CallError> {
     let epoch = clock::now();
     let is_headless = matches!(options.interface, Interface::Headless { .. });
+    std::thread::spawn(move || call::warm_up(epoch));
     let mut driver = match Driver::start(options, place, log, epoch).await {
         Ok(driver) => driver,
         Err(error) => {
