@@ -9,6 +9,7 @@
 //! specification, 10.7).
 
 pub mod control;
+mod early;
 mod events;
 pub mod figures;
 mod network;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::control::Control;
+use self::early::EarlyPackets;
 use self::news::News;
 use self::paths::{IcePolicy, Paths, Server};
 use self::peer::PeerOutput;
@@ -99,6 +101,7 @@ pub struct Call {
     viewports: BTreeMap<PeerId, (Size, u32)>,
     wanted_fps: u32,
     news: VecDeque<(PeerId, News)>,
+    early: EarlyPackets,
     out: VecDeque<Output>,
 }
 
@@ -122,6 +125,7 @@ impl Call {
             targets: Targets::default(),
             viewports: BTreeMap::new(),
             news: VecDeque::new(),
+            early: EarlyPackets::default(),
             out: VecDeque::new(),
         }
     }

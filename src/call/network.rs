@@ -7,6 +7,7 @@ use std::time::Instant;
 use str0m::Input;
 use str0m::net::{Protocol, Receive};
 
+use super::early::EarlyPackets;
 use super::news::News;
 use super::paths::{PathOutput, ServerId};
 use super::people::Someone;
@@ -25,15 +26,23 @@ impl Call {
         let Self {
             people,
             paths,
+            early,
             out,
             news,
             ..
         } = self;
+        let mut reception = Reception {
+            people,
+            early,
+            out,
+            news,
+            now,
+        };
         let is_servers = paths.handle_datagram(source, destination, bytes, now, |peer, own, data| {
-            deliver(people, (peer, own), data, now, (out, news));
+            reception.take(peer, own, data);
         });
         if !is_servers {
-            deliver(people, (source, destination), bytes, now, (out, news));
+            reception.take(source, destination, bytes);
         }
         self.settle(now);
     }
@@ -73,13 +82,19 @@ impl Call {
         let Self {
             people,
             paths,
+            early,
             out,
             news,
             ..
         } = self;
-        paths.handle_stream(id, bytes, now, |peer, own, data| {
-            deliver(people, (peer, own), data, now, (out, news));
-        });
+        let mut reception = Reception {
+            people,
+            early,
+            out,
+            news,
+            now,
+        };
+        paths.handle_stream(id, bytes, now, |peer, own, data| reception.take(peer, own, data));
         self.settle(now);
     }
 
@@ -103,22 +118,45 @@ impl Call {
     }
 }
 
-/// Gives a packet to whom it is for: from the first address to the second, an own or a relayed one.
-fn deliver(
-    people: &mut BTreeMap<PeerId, Someone>,
-    (source, destination): (SocketAddr, SocketAddr),
-    bytes: &[u8],
+/// Gives packets to whom they are for.
+struct Reception<'a> {
+    people: &'a mut BTreeMap<PeerId, Someone>,
+    early: &'a mut EarlyPackets,
+    out: &'a mut VecDeque<Output>,
+    news: &'a mut VecDeque<(PeerId, News)>,
     now: Instant,
-    (out, news): (&mut VecDeque<Output>, &mut VecDeque<(PeerId, News)>),
-) {
-    let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else {
-        return;
-    };
-    let packet = Input::Receive(now, receive);
-    let Some((id, someone)) = people.iter_mut().find(|(_, s)| s.peer.accepts(&packet)) else {
-        return;
-    };
-    someone.peer.note_mapping((source, destination), bytes);
-    someone.peer.handle_packet(packet, bytes.len(), now);
-    gather(id, someone, now, out, news);
+}
+
+impl Reception<'_> {
+    /// A packet from the first address to the second, an own or a relayed one.
+    fn take(&mut self, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) {
+        if !self.deliver(source, destination, bytes) {
+            self.early.keep(source, destination, bytes, self.now);
+        } else if !self.early.is_empty() && is_stun(bytes) {
+            for packet in self.early.take(self.now) {
+                self.take(packet.source, packet.destination, &packet.bytes);
+            }
+        }
+    }
+
+    /// False: it is nobody's.
+    fn deliver(&mut self, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) -> bool {
+        let Ok(receive) = Receive::new(Protocol::Udp, source, destination, bytes) else {
+            return true;
+        };
+        let packet = Input::Receive(self.now, receive);
+        let mut people = self.people.iter_mut();
+        let Some((id, someone)) = people.find(|(_, s)| s.peer.accepts(&packet)) else {
+            return false;
+        };
+        someone.peer.note_mapping((source, destination), bytes);
+        someone.peer.handle_packet(packet, bytes.len(), self.now);
+        gather(id, someone, self.now, self.out, self.news);
+        true
+    }
+}
+
+/// RFC 7983.
+fn is_stun(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|byte| *byte < 4)
 }
