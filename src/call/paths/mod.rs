@@ -32,8 +32,8 @@ pub use self::server::{PORT, Server, ServerError, Service, TLS_PORT, Transport};
 
 /// A relay over TCP is asked for when there is none so long after the beginning, then one over TLS. It
 /// takes UDP two round trips.
-const TCP_AFTER: Duration = Duration::from_millis(400);
-const TLS_AFTER: Duration = Duration::from_millis(800);
+const TCP_AFTER: Duration = Duration::from_millis(200);
+const TLS_AFTER: Duration = Duration::from_millis(350);
 
 /// What was not found by then comes later, if at all.
 const GATHER_WITHIN: Duration = Duration::from_secs(10);

@@ -13,6 +13,11 @@ use crate::media::video::VideoCodec;
 /// Where the bandwidth estimate begins: enough for a terminal's picture, little enough for a weak line.
 const FIRST_ESTIMATE: str0m::bwe::Bitrate = str0m::bwe::Bitrate::kbps(300);
 
+/// A check without an answer is made again after this, then after twice as long, and so on. Of two routers
+/// each drops the other's first check, and str0m answers none with one of its own at once (RFC 8445,
+/// 7.3.1.4), so this is what a hole takes to be punched.
+const FIRST_CHECK_AGAIN: Duration = Duration::from_millis(100);
+
 /// A connection that can send and receive `codecs` and Opus.
 pub(super) fn config(codecs: &[VideoCodec]) -> RtcConfig {
     let mut config = RtcConfig::new()
@@ -26,6 +31,7 @@ pub(super) fn config(codecs: &[VideoCodec]) -> RtcConfig {
         .enable_bwe(Some(FIRST_ESTIMATE))
         .set_reordering_size_audio(0)
         .set_stats_interval(Some(Duration::from_secs(1)));
+    config.set_initial_stun_rto(FIRST_CHECK_AGAIN);
     config.codec_config().set_red_distances(&DISTANCES);
     for codec in codecs {
         let (pt, rtx, format) = match codec {

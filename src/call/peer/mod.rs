@@ -11,7 +11,7 @@ mod protect;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::bwe::BweKind;
 use str0m::change::SdpPendingOffer;
@@ -36,6 +36,18 @@ use crate::units::Bitrate;
 
 pub use self::media::VideoFrame;
 pub use self::negotiation::{Agreed, NegotiationError};
+
+/// While a path is sought, so much time lies between two of ICE's checks (its Ta; RFC 8445, 14.2, allows no
+/// less). At str0m's 50 ms the relay's turn comes after half a second of checks that lead nowhere.
+const PACE: Duration = Duration::from_millis(5);
+
+/// The most checks that are made up for after a late timer.
+const MAX_CATCH_UP: u32 = 4;
+
+/// A path is sought at this pace for so long after something new was learnt, and for so long after one was
+/// found, while the choice is told and a better one may come up.
+const HURRY: Duration = Duration::from_secs(3);
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// A drain that finds work due at once more often than this gives the loop back to the others.
 const MAX_IMMEDIATE: usize = 64;
@@ -82,6 +94,8 @@ pub(super) struct Peer {
     connected: bool,
     path: Option<(SocketAddr, SocketAddr)>,
     timeout: Instant,
+    /// The next check is due, and checks are made at [`PACE`] until then.
+    hurry: Option<(Instant, Instant)>,
     last_pli: Option<Instant>,
     pli_due: Option<Instant>,
     needs_keyframe: bool,
@@ -118,6 +132,7 @@ impl Peer {
             connected: false,
             path: None,
             timeout: now,
+            hurry: None,
             last_pli: None,
             pli_due: None,
             needs_keyframe: false,
@@ -149,7 +164,9 @@ impl Peer {
 
     /// When [`Peer::handle_timeout`] is due.
     pub(super) fn poll_timeout(&self) -> Instant {
-        self.pli_due.map_or(self.timeout, |due| due.min(self.timeout))
+        let check = self.hurry.map(|(next, _)| next);
+        let clocks = [self.pli_due, check].into_iter().flatten();
+        clocks.fold(self.timeout, Instant::min)
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -160,10 +177,35 @@ impl Peer {
             self.send_control(&message, now);
         }
         if now >= self.timeout {
-            if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
-                tracing::debug!(%error, "a timeout failed");
-            }
-            self.drain(now);
+            self.tick(now);
+        }
+        self.check(now);
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
+            tracing::debug!(%error, "a timeout failed");
+        }
+        self.drain(now);
+    }
+
+    /// Something that a path may come of was learnt: it is tried soon.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        let next = self.hurry.map_or(now, |(next, _)| next);
+        self.hurry = Some((next, now + HURRY));
+    }
+
+    /// Each turn of str0m's clock makes one of ICE's checks, if one is due.
+    fn check(&mut self, now: Instant) {
+        for _ in 0..MAX_CATCH_UP {
+            let Some((next, until)) = self.hurry.filter(|(next, _)| *next <= now) else {
+                return;
+            };
+            self.hurry = (now < until).then_some((next + PACE, until));
+            self.tick(now);
+        }
+        if let Some((next, _)) = &mut self.hurry {
+            *next = (*next).max(now);
         }
     }
 
@@ -264,6 +306,9 @@ impl Peer {
                 self.connected = true;
                 self.agree();
                 self.out.push_back(PeerOutput::News(News::Connected));
+            }
+            RtcEvent::IceConnectionStateChange(IceConnectionState::Connected) => {
+                self.hurry = self.hurry.map(|(next, until)| (next, until.min(now + SETTLE)));
             }
             RtcEvent::IceConnectionStateChange(IceConnectionState::Disconnected) | RtcEvent::Closed => {
                 self.out.push_back(PeerOutput::News(News::Disconnected));

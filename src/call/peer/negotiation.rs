@@ -149,6 +149,7 @@ impl Peer {
         }
         self.rtc.add_remote_candidate(candidate);
         self.drain(now);
+        self.hurry(now);
     }
 
     /// After both descriptions: kept candidates are tried, and what can be sent is looked up.
@@ -169,6 +170,7 @@ impl Peer {
         }
         self.agree();
         self.drain(now);
+        self.hurry(now);
     }
 
     pub(super) fn agree(&mut self) {

@@ -25,6 +25,9 @@ impl Peer {
             ..Candidate::default()
         };
         self.drain(now);
+        if self.described {
+            self.hurry(now);
+        }
         // Else it will be in the description.
         if self.is_described() || self.is_offering() {
             self.out

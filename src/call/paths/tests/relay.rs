@@ -92,7 +92,7 @@ fn over_a_stream_it_is_the_same_however_it_is_cut() {
     for cuts in [1, 2, 30] {
         let mut world = World::new("turn:u:p@h?transport=tcp", Manner::Good, IcePolicy::All);
         world.cuts = cuts;
-        world.run(Duration::from_millis(300));
+        world.run(Duration::from_millis(150));
         assert_eq!(
             world.kinds(),
             [CandidateKind::Host],
