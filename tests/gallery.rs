@@ -77,6 +77,27 @@ const SCENES: &[Scene] = &[
     scene("people-4", 4, 3, |_| vec![key('\t'), mute(3, true, false)], &["▸Bob Olsen", "dave"]),
     scene("people-8", 8, 6, |_| vec![mute(6, true, false), mute(7, true, false)], &["▸ann"]),
     scene("help", 1, 1, |_| vec![key('?')], &["mute the microphone", "switch the camera off", "leave", "Esc close"]),
+    scene("chat-empty", 1, 1, |_| vec![key('c')], &["ann joined", "› ", "write to everyone", "Esc close"]),
+    scene("chat", 3, 3, |_| {
+        let mut talk = vec![key('c'), wrote(0, "can you hear me?"), wrote(0, "the picture is fine")];
+        talk.extend("yes, both".chars().map(key));
+        talk.extend([enter(), wrote(1, "hello everyone, sorry that I am late"), wrote(2, "早上好 👋🏽 שלום עולם")]);
+        talk.extend("no m".chars().map(key));
+        talk
+    }, &["can you hear me?", "you", "yes, both", "hello everyone,", "› no m"]),
+    scene("chat-hostile", 2, 2, |_| vec![key('c'), wrote(0, &format!("a\u{1b}]0;x\u{7}{}", "w".repeat(200))),
+        wrote(1, "\u{202e}gnp.exe\u{200b} Z\u{301}\u{301}\u{301}\u{301}\u{301}"),
+        wrote(0, &"李小龍 👩‍👩‍👧 ".repeat(20)), Action::Paste("pasted ".repeat(30))],
+        &["gnp.exe", "李小龍", "pasted"]),
+    scene("chat-back", 1, 1, |_| {
+        let mut talk = vec![key('c')];
+        talk.extend((0..80).map(|n| wrote(0, &format!("line {n}"))));
+        talk.extend([KeyCode::PageUp, KeyCode::PageUp].map(|code| Action::Key(KeyEvent::new(code, KeyModifiers::NONE))));
+        talk
+    }, &["↓ more"]),
+    scene("chat-alone", 0, 0, |_| vec![key('c')], &["You are alone", "write to everyone"]),
+    scene("unread", 1, 1, |_| vec![wrote(0, "are you there?"), wrote(0, "hello, look here please")],
+        &["ann: hello, look here please", "c 2 unread"]),
     scene("figures", 1, 1, |_| vec![key('s')], &["58 kbit/s  30 fps  80x46"]),
     scene("help-alone", 0, 0, |_| vec![key('?')], &["mute the microphone"]),
 ];
@@ -259,6 +280,14 @@ fn id(person: usize) -> PeerId {
 fn key(c: char) -> Action {
     let code = if c == '\t' { KeyCode::Tab } else { KeyCode::Char(c) };
     Action::Key(KeyEvent::new(code, KeyModifiers::NONE))
+}
+
+fn enter() -> Action {
+    Action::Key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE))
+}
+
+fn wrote(person: usize, text: &str) -> Action {
+    Action::Chat(id(person), SafeText::chat(text))
 }
 
 fn tell(tone: Tone, text: &str) -> Action {

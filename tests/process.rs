@@ -248,6 +248,36 @@ fn commands_are_obeyed_and_nonsense_is_answered() {
 }
 
 #[test]
+fn what_is_written_is_read_by_everyone_in_the_room() {
+    let server = Server::start();
+    let mut ann = start(&server, "ann", &[]);
+    let ann_id = ann.event("joined")["id"].clone();
+    // Before anybody could be reached.
+    let mut bob = start(&server, "bob", &[]);
+    bob.event("peer-joined");
+    bob.tell(r#"{"do":"chat","text":"is it you?"}"#);
+    let read = ann.event("chat");
+    assert_eq!(read["text"], "is it you?");
+    assert_eq!(read["peer"], bob.once("joined")["id"]);
+    let mut cleo = start(&server, "cleo", &[]);
+    for _ in 0..2 {
+        cleo.event("connected");
+    }
+    ann.event_where("peer-joined", |e| e["name"] == "cleo");
+    ann.tell(r#"{"do":"chat","text":"all of \u001b[31myou\u202e\r\n李小龍 👩‍👩‍👧"}"#);
+    for reader in [&mut bob, &mut cleo] {
+        let read = reader.event("chat");
+        assert_eq!(read["text"], "all of [31myou  李小龍 👩‍👩‍👧");
+        assert_eq!(read["peer"], ann_id);
+    }
+    ann.tell(r#"{"do":"chat","text":" "}"#);
+    assert_eq!(ann.event("error")["code"], "bad-command");
+    ann.tell(&json!({ "do": "chat", "text": "é".repeat(9000) }).to_string());
+    let read = cleo.event("chat");
+    assert_eq!(read["text"].as_str().map(|text| text.chars().count()), Some(2000));
+}
+
+#[test]
 fn without_a_server_people_find_each_other_and_outlive_their_hosts() {
     let folder = Folder::new();
     let clip = folder.clip();

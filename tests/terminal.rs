@@ -91,6 +91,28 @@ fn keys_do_what_the_help_says() {
 }
 
 #[test]
+fn what_is_typed_in_the_chat_is_text_and_is_answered() {
+    let mut terminal = demo(USUAL, &[]);
+    terminal.until("no message", |screen| bottom(screen).contains("echo ·"));
+    press(&mut terminal, "c", "write to everyone");
+    press(&mut terminal, "quiet here", "› quiet here");
+    press(&mut terminal, "\x1b[200~, m v q\r\x1b[201~", "› quiet here, m v");
+    terminal.type_keys("\r");
+    terminal.until("the line and its echo", |screen| {
+        let text = screen.contents();
+        text.contains("I am an echo") && text.matches("quiet here, m v q").count() == 2
+    });
+    press(&mut terminal, "\x1b[A", "↓ more");
+    terminal.type_keys("\x1b");
+    terminal.until("the call without the chat", |screen| {
+        has_picture(screen, USUAL) && !screen.contents().contains("I am an echo")
+    });
+    terminal.type_keys("q");
+    let (status, _) = terminal.restored();
+    assert!(status.success(), "{status:?}");
+}
+
+#[test]
 fn another_size_is_followed() {
     let mut terminal = demo(USUAL, &[]);
     for size in [Cells::new(120, 40), Cells::new(40, 12), Cells::new(100, 30)] {

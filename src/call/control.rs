@@ -4,6 +4,7 @@
 //! {"type":"hello","name":"ann","version":1}
 //! {"type":"viewport","width":80,"height":46,"fps":30}
 //! {"type":"mute","mic":true,"camera":false}
+//! {"type":"chat","text":"can you hear me?"}
 //! {"type":"bye"}
 //! ```
 //!
@@ -51,6 +52,11 @@ pub enum Control {
         /// The camera is off.
         camera: bool,
     },
+    /// A line of chat, for everyone in the room.
+    Chat {
+        /// What is said.
+        text: SafeText,
+    },
     /// Leaving.
     Bye,
 }
@@ -78,7 +84,7 @@ impl Control {
 
     /// `newer` says all that this message says.
     pub fn is_replaced_by(&self, newer: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(newer)
+        !matches!(self, Control::Chat { .. }) && std::mem::discriminant(self) == std::mem::discriminant(newer)
     }
 
     /// A viewport of `size` at `fps`.
@@ -107,6 +113,9 @@ mod tests {
             Control::parse(text),
             Some(Control::viewport(Size::new(80, 46), 30))
         );
+        let text = br#"{"type":"chat","text":"a\u001b[2J\u202eb"}"#;
+        let safe = SafeText::chat("a[2Jb");
+        assert_eq!(Control::parse(text), Some(Control::Chat { text: safe }));
         for junk in [
             &b"{\"type\":\"dance\"}"[..],
             b"[]",

@@ -103,6 +103,13 @@ pub enum Event {
         /// The camera is off.
         camera: bool,
     },
+    /// Somebody wrote.
+    Chat {
+        /// Who.
+        peer: PeerId,
+        /// What.
+        text: SafeText,
+    },
     /// Figures of the last second.
     Figures {
         /// With whom.

@@ -244,6 +244,12 @@ impl Call {
         self.settle(now);
     }
 
+    /// Writes to everyone in the room. To whom there is no way yet, it goes as soon as there is one.
+    pub fn chat(&mut self, text: &SafeText, now: Instant) {
+        self.with_all(now, |someone| someone.say(text.clone(), now));
+        self.settle(now);
+    }
+
     /// The decoder of a person's picture lost its way.
     pub fn want_keyframe(&mut self, peer: &PeerId, now: Instant) {
         self.with(peer, now, |someone| someone.peer.want_keyframe(now));

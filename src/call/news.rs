@@ -113,6 +113,7 @@ impl Call {
             for message in viewport.iter().chain([&hello, &mute]) {
                 someone.peer.send_control(message, now);
             }
+            someone.say_kept(now);
         });
     }
 
@@ -144,6 +145,11 @@ impl Call {
                     camera,
                 }));
             }
+            Control::Chat { text } if text.is_empty() => {}
+            Control::Chat { text } => self.out.push_back(Output::Event(Event::Chat {
+                peer: id.clone(),
+                text,
+            })),
             Control::Bye => {
                 someone.said_bye = true;
                 self.part(id, "left", now);
@@ -214,7 +220,10 @@ impl Call {
                     someone.seek = Some(now + wait);
                 }
             }
-            Alarm::Restored => self.path(id, PathState::Restored, "packets come again".to_owned()),
+            Alarm::Restored => {
+                self.path(id, PathState::Restored, "packets come again".to_owned());
+                self.with(id, now, |someone| someone.say_kept(now));
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::control::Control;
 use super::paths::Paths;
 use super::peer::Peer;
 use super::{ABSENT_AFTER, CONNECT_TIMEOUT, GONE_AFTER, UNSTABLE_AFTER};
@@ -17,6 +18,9 @@ const VIEWPORT_PATIENCE: Duration = Duration::from_secs(1);
 /// Until a path is sought again after none was found; it doubles with each try, up to the longest.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 const RETRY_AT_MOST: Duration = Duration::from_secs(60);
+
+/// Lines of chat that wait for the way to somebody; a program could write more than anybody reads.
+const MAX_UNSAID: usize = 256;
 
 /// A clock of somebody's that ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +68,8 @@ pub(super) struct Someone {
     /// What they can show, and at what rate.
     pub(super) viewport: Option<(Size, u32)>,
     pub(super) estimate: Option<Bitrate>,
+    /// Chat that waits for a channel that is heard.
+    unsaid: Vec<SafeText>,
     desired: Bitrate,
 }
 
@@ -84,6 +90,7 @@ impl Someone {
             said_bye: false,
             viewport: None,
             estimate: None,
+            unsaid: Vec::new(),
             desired: Bitrate::default(),
         }
     }
@@ -93,6 +100,24 @@ impl Someone {
         let fresh = Self::new(self.name.clone(), peer, now);
         let old = std::mem::replace(self, fresh);
         (self.presence, self.tries) = (old.presence, old.tries);
+        self.unsaid = old.peer.unsaid().chain(old.unsaid).collect();
+    }
+
+    /// Sends a line of chat; while the channel is not open, or nothing comes by it, it is kept.
+    pub(super) fn say(&mut self, text: SafeText, now: Instant) {
+        if self.unsaid.len() < MAX_UNSAID {
+            self.unsaid.push(text);
+        }
+        self.say_kept(now);
+    }
+
+    /// Sends the chat that was kept, if it can go now.
+    pub(super) fn say_kept(&mut self, now: Instant) {
+        if self.peer.is_talking() && !self.unstable {
+            for text in std::mem::take(&mut self.unsaid) {
+                self.peer.send_control(&Control::Chat { text }, now);
+            }
+        }
     }
 
     /// There is a path, and something came over it just now.

@@ -61,6 +61,11 @@ pub enum Order {
         /// Pictures a second.
         fps: u32,
     },
+    /// Write to everyone.
+    Chat {
+        /// What.
+        text: String,
+    },
     /// Leave.
     Leave,
 }
@@ -361,6 +366,10 @@ mod tests {
                 height: 96,
                 fps: 30
             })
+        );
+        assert_eq!(
+            order(r#"{"do":"chat","text":"hi"}"#),
+            Line::Order(Order::Chat { text: "hi".into() })
         );
         assert_eq!(order(r#"{"do":"leave"}"#), Line::Order(Order::Leave));
         for wrong in ["", "[]", r#"{"do":"fly"}"#, r#"{"do":"mic"}"#, "\u{1b}[2J"] {

@@ -236,7 +236,7 @@ async fn on_terminal(
             input = keys.next() => match input {
                 Input::Key(key) if is_enough(key) => break Ok(()),
                 Input::Key(key) if is_chord(key, 'z') => suspend(&terminal, &screen, &mut state, options)?,
-                Input::Key(_) => {}
+                Input::Key(_) | Input::Paste(_) => {}
                 Input::Resize(size) => {
                     state.terminal = options.size.unwrap_or(size);
                     screen.show(Arc::new(state.clone()));

@@ -72,10 +72,12 @@ pub enum TerminalError {
 }
 
 /// What came from the terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// A key.
     Key(KeyEvent),
+    /// Text that was pasted.
+    Paste(String),
     /// It has another size.
     Resize(Cells),
     /// It is gone.
@@ -435,6 +437,7 @@ fn read_keys(
                 test_panic("keys");
                 is_wanted &= tx.blocking_send(Input::Key(key)).is_ok();
             }
+            Event::Paste(text) => is_wanted &= tx.blocking_send(Input::Paste(text)).is_ok(),
         };
         if events.is_empty() {
             parser.expire(&mut take);

@@ -12,6 +12,8 @@ use crate::units::{Cells, Size};
 pub enum Action {
     /// A key was pressed, repeated or released.
     Key(KeyEvent),
+    /// Text was pasted.
+    Paste(String),
     /// The terminal has another size.
     Resize(Cells),
     /// So many square pixels are seen on a cell.
@@ -35,6 +37,8 @@ pub enum Action {
         /// The camera is on.
         camera_on: bool,
     },
+    /// A person wrote.
+    Chat(PeerId, SafeText),
     /// A person's picture has this size now.
     PictureSize(PeerId, Size),
     /// A person talks, or stopped.
@@ -74,6 +78,8 @@ pub enum Command {
     Camera(bool),
     /// This much of that person can be shown now; (0, 0): nothing.
     Viewport(PeerId, Size),
+    /// Write to everyone.
+    Chat(SafeText),
     /// Look up the devices to choose from.
     ListDevices,
     /// Take the microphone of this name.

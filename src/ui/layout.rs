@@ -12,16 +12,21 @@ pub const SMALLEST: Cells = Cells::new(40, 12);
 /// The least columns at which the own picture is shown beside others.
 const OWN_FROM_COLS: u16 = 60;
 
+/// The least columns at which the chat stands beside the pictures; below, it lies over them.
+const CHAT_FROM_COLS: u16 = 60;
+
 /// The parts of the screen. All areas lie within the terminal and none is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
-    /// Everything but the bottom line.
+    /// Everything but the bottom line and the chat beside it.
     pub stage: Rect,
     /// One for each person, in their order; together they cover the stage. Empty while alone, and
     /// where the terminal is too small.
     pub tiles: Vec<Tile>,
     /// The own picture, drawn over the tiles; while alone the whole stage.
     pub own: Option<Rect>,
+    /// The chat, where it is open.
+    pub chat: Option<Rect>,
     /// The bottom line.
     pub status: Rect,
 }
@@ -46,6 +51,9 @@ pub struct Tile {
 /// └───────────────┴────┘        └───────────────┴────┘
 ///  status                        status
 /// ```
+///
+/// The chat takes the right third, and the pictures move together beside it; on a narrow terminal it
+/// takes everything but the bottom line, and what lies under it stays as it was.
 pub fn layout(state: &State) -> Layout {
     let Cells { cols, rows } = state.terminal;
     if state.is_bare {
@@ -63,7 +71,16 @@ pub fn layout(state: &State) -> Layout {
             ..Layout::default()
         };
     }
-    let stage = Rect::new(0, 0, cols, rows - 1);
+    let all = Rect::new(0, 0, cols, rows - 1);
+    let (stage, chat) = match state.chat.is_open {
+        true if cols < CHAT_FROM_COLS => (all, Some(all)),
+        true => {
+            let width = cols / 3;
+            let stage = Rect::new(0, 0, cols - width, rows - 1);
+            (stage, Some(Rect::new(stage.right(), 0, width, rows - 1)))
+        }
+        false => (all, None),
+    };
     let tiles = grid(stage, state.people.len());
     let shows_own = state.me.has_camera && state.me.camera_on;
     let own = match state.people.len() {
@@ -76,6 +93,7 @@ pub fn layout(state: &State) -> Layout {
         stage,
         tiles,
         own,
+        chat,
         status,
     }
 }

@@ -5,6 +5,7 @@
 //! terminal.
 
 pub mod action;
+pub mod chat;
 pub mod layout;
 pub mod sound;
 pub mod state;

@@ -25,7 +25,7 @@ impl Ui {
         person.volume = stepped(person.volume, change);
         let text = format!("{}: volume {}", person.name, in_words(person.volume));
         let id = person.id.clone();
-        self.tell(Tone::Info, SafeText::new(&text, 80));
+        self.say(Tone::Info, SafeText::new(&text, 80));
         commands.extend(self.loudness(&id));
     }
 
@@ -33,7 +33,7 @@ impl Ui {
     pub(super) fn volume_of_all(&mut self, change: i8, commands: &mut Vec<Command>) {
         self.state.volume = stepped(self.state.volume, change);
         let text = format!("volume of all {}", in_words(self.state.volume));
-        self.tell(Tone::Info, SafeText::new(&text, 80));
+        self.say(Tone::Info, SafeText::new(&text, 80));
         let ids: Vec<PeerId> = self.state.people.iter().map(|p| p.id.clone()).collect();
         commands.extend(ids.iter().filter_map(|id| self.loudness(id)));
     }

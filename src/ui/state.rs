@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::chat::Chat;
 use crate::signal::message::PeerId;
 use crate::text::SafeText;
 use crate::units::{Cells, Size};
@@ -33,6 +34,8 @@ pub struct State {
     pub message: Option<Message>,
     /// The open sheet.
     pub sheet: Option<Sheet>,
+    /// What was written and what happened.
+    pub chat: Chat,
     /// What the sheet of devices shows.
     pub devices: Devices,
     /// The volume of all together, in dB.
@@ -59,6 +62,7 @@ impl State {
             invite: Invite::default(),
             message: None,
             sheet: None,
+            chat: Chat::default(),
             devices: Devices::default(),
             volume: 0,
             front: 0,

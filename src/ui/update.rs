@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::action::{Action, Command};
+use super::chat::Entry;
 use super::layout::{layout, pixels};
 use super::sound::STEP;
 use super::state::{Message, Path, Person, Sheet, State, Tone};
@@ -93,6 +94,7 @@ impl Ui {
         let was_changed = std::mem::replace(&mut self.changed, true);
         match action {
             Action::Key(key) => self.key(key, commands),
+            Action::Paste(text) => self.paste(&text),
             Action::Resize(cells) => state.terminal = cells,
             Action::Cell(size) => state.cell = size,
             Action::Signaling(signaling) => state.signaling = signaling,
@@ -107,6 +109,7 @@ impl Ui {
             } => self.with(&peer, |person| {
                 (person.mic_on, person.camera_on) = (mic_on, camera_on);
             }),
+            Action::Chat(id, text) => self.heard(&id, text),
             Action::PictureSize(id, size) => self.with(&id, |person| person.picture = Some(size)),
             Action::Talking(id, talking) => self.with(&id, |person| person.talking = talking),
             Action::Stats(id, stats) => self.with(&id, |person| person.stats = stats),
@@ -132,7 +135,7 @@ impl Ui {
         if key.kind == KeyEventKind::Release && key.code == KeyCode::Char(' ') {
             return self.release(commands);
         }
-        if key.kind != KeyEventKind::Press || self.chose(key.code, commands) {
+        if self.typed(key, commands) || key.kind != KeyEventKind::Press || self.chose(key.code, commands) {
             return;
         }
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
@@ -151,6 +154,7 @@ impl Ui {
             KeyCode::Char('x') => self.state.mirror = !self.state.mirror,
             KeyCode::Char('s') => self.toggle(Sheet::Figures),
             KeyCode::Char('?') => self.toggle(Sheet::Help),
+            KeyCode::Char('c') => self.open_chat(),
             KeyCode::Char('d') => {
                 self.toggle(Sheet::Devices);
                 if self.state.sheet == Some(Sheet::Devices) {
@@ -264,10 +268,17 @@ impl Ui {
     }
 
     pub(super) fn warn(&mut self, text: &str) {
-        self.tell(Tone::Warning, SafeText::new(text, 80));
+        self.say(Tone::Warning, SafeText::new(text, 80));
     }
 
+    /// Says what happened; it can be read again in the chat.
     pub(super) fn tell(&mut self, tone: Tone, text: SafeText) {
+        self.note(Entry::Happened(tone, text.clone()));
+        self.say(tone, text);
+    }
+
+    /// Says something for a moment: what a key did.
+    pub(super) fn say(&mut self, tone: Tone, text: SafeText) {
         let until = self.state.now + MESSAGE_TIME;
         self.state.message = Some(Message { text, tone, until });
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use facetty::call::{Event, PathState};
 use facetty::media::video::VideoCodec;
 use facetty::signal::message::LeaveReason;
+use facetty::text::SafeText;
 use facetty::units::Size;
 use str0m_netem::{GilbertElliot, NetemConfig, Probability, RandomLoss};
 use world::World;
@@ -243,6 +244,56 @@ fn a_line_that_comes_back_in_time_is_no_new_call() {
             );
         }
     }
+}
+
+/// What was read of the other one, and when.
+fn read(side: &world::Side) -> Vec<(Duration, String)> {
+    let chat = |(at, event): &(Duration, Event)| match event {
+        Event::Chat { text, .. } => Some((*at, text.as_str().to_owned())),
+        _ => None,
+    };
+    side.events.iter().filter_map(chat).collect()
+}
+
+#[test]
+fn what_is_written_arrives_once_and_in_order_whatever_the_line() {
+    let dead = NetemConfig::new().loss(RandomLoss::new(Probability::new(1.0)));
+    let mut world = World::new(bursty(), 30);
+    world.meet();
+    // Pictures would only take their time.
+    world.a.call.set_camera(false, world.now);
+    world.b.call.set_camera(false, world.now);
+    let mut sent = Vec::new();
+    let mut write = |world: &mut World, text: String| {
+        world.b.call.chat(&SafeText::chat(&text), world.now);
+        sent.push(text);
+    };
+    write(&mut world, "before there is a way".into());
+    // A lost packet of SCTP's first is sent again after three seconds (RFC 9260, 16).
+    let is_read = |world: &World| read(&world.a).len() == 1;
+    assert!(world.run_until(15 * SECOND, is_read), "{:?}", world.a.events);
+    for number in 0..20 {
+        write(&mut world, format!("{number}"));
+        world.run(SECOND / 4);
+    }
+    world.set_line(dead, 31);
+    world.run(3 * SECOND);
+    write(&mut world, "while nothing comes".into());
+    world.run(2 * SECOND);
+    world.set_line(clean(), 31);
+    world.run(6 * SECOND);
+    // So long that another path is found, over which all is new.
+    world.set_line(dead, 32);
+    world.run(5 * SECOND);
+    write(&mut world, "while there is no path".into());
+    world.run(40 * SECOND);
+    world.set_line(clean(), 32);
+    world.run(30 * SECOND);
+    let texts: Vec<_> = read(&world.a).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(texts, sent);
+    world.a.call.chat(&SafeText::chat("yes"), world.now);
+    world.run(SECOND);
+    assert_eq!(read(&world.b).len(), 1);
 }
 
 #[test]

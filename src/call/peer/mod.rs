@@ -241,6 +241,19 @@ impl Peer {
         self.meter.last_heard()
     }
 
+    /// The data channel is open.
+    pub(super) fn is_talking(&self) -> bool {
+        self.channel.is_some()
+    }
+
+    /// The lines of chat that are still to be sent.
+    pub(super) fn unsaid(self) -> impl Iterator<Item = SafeText> {
+        self.unsent.into_iter().filter_map(|message| match message {
+            Control::Chat { text } => Some(text),
+            _ => None,
+        })
+    }
+
     /// Sends a message on the data channel, if it is open.
     pub(super) fn send_control(&mut self, message: &Control, now: Instant) {
         let Some(mut channel) = self.channel.and_then(|id| self.rtc.channel(id)) else {
@@ -248,6 +261,10 @@ impl Peer {
         };
         // The newest of a kind is the one that counts.
         self.unsent.retain(|waiting| !waiting.is_replaced_by(message));
+        if !self.unsent.is_empty() {
+            // In their order.
+            return self.unsent.push(message.clone());
+        }
         match channel.write(false, &message.to_bytes()) {
             Ok(true) => {}
             Ok(false) => self.unsent.push(message.clone()),

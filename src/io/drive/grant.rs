@@ -36,6 +36,7 @@ impl Driver {
                 let time = now.saturating_duration_since(self.epoch).as_micros() * 48 / 1000;
                 self.call.send_voice(&data, time as u64, now);
             }
+            Want::Chat(text) => self.call.chat(&text, now),
             Want::ListDevices => {
                 self.sound.send(SoundCommand::List);
             }

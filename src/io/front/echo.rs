@@ -13,6 +13,7 @@ use crate::io::slot::Slot;
 use crate::media::frame::I420;
 use crate::media::jitter::VoicePacket;
 use crate::media::parrot::Parrot;
+use crate::text::SafeText;
 use crate::units::Size;
 
 /// The greeting.
@@ -21,6 +22,9 @@ const GREETING: Duration = Duration::from_secs(4);
 /// What it asks of others; it goes back to them at the size that they can show.
 const VIEWPORT: Size = Size::new(320, 180);
 
+/// What it says before its first answer in the chat.
+const INTRODUCTION: &str = "I am an echo: what you show, say and write comes back";
+
 /// The built-in peer.
 pub struct EchoFront {
     pictures: Arc<Slot<I420>>,
@@ -28,6 +32,7 @@ pub struct EchoFront {
     parrot: Parrot,
     greeting_ends: Option<Instant>,
     greeted: bool,
+    introduced: bool,
     their_camera: bool,
     their_size: Option<Size>,
 }
@@ -41,6 +46,7 @@ impl EchoFront {
             parrot: Parrot::default(),
             greeting_ends: None,
             greeted: false,
+            introduced: false,
             their_camera: false,
             their_size: None,
         }
@@ -67,6 +73,7 @@ impl EchoFront {
                 self.their_camera = !camera;
                 self.turn()
             }
+            Happening::Call(Event::Chat { text, .. }) => self.answer(text),
             Happening::Picture(_, size) => {
                 self.their_size = Some(*size);
                 self.turn()
@@ -99,6 +106,16 @@ impl EchoFront {
         }
         wants.extend(self.parrot.speak(now).map(Want::Say));
         wants
+    }
+
+    /// Says once what it is, and returns what is written to it.
+    fn answer(&mut self, text: &SafeText) -> Vec<Want> {
+        let mut answers = Vec::new();
+        if !std::mem::replace(&mut self.introduced, true) {
+            answers.push(Want::Chat(SafeText::chat(INTRODUCTION)));
+        }
+        answers.push(Want::Chat(text.clone()));
+        answers
     }
 
     /// Their picture where there is one, else the test picture.

@@ -87,13 +87,12 @@ impl HeadlessFront {
                     .map(|peer| Want::Viewport(peer.clone(), viewport));
                 std::iter::once(Want::Fps(fps.min(60))).chain(all).collect()
             }
+            Some(Line::Order(Order::Chat { text })) => match SafeText::chat(text.trim()) {
+                text if text.is_empty() => self.wrong("the chat has no text"),
+                text => vec![Want::Chat(text)],
+            },
             Some(Line::Order(Order::Leave)) => vec![Want::Leave("leave")],
-            Some(Line::Wrong(why)) => {
-                let message = SafeText::new(&why, 400);
-                self.events
-                    .emit("error", json!({ "code": "bad-command", "message": message }));
-                vec![]
-            }
+            Some(Line::Wrong(why)) => self.wrong(&why),
             None => std::future::pending().await,
         }
     }
@@ -164,6 +163,12 @@ impl HeadlessFront {
         }
     }
 
+    fn wrong(&self, why: &str) -> Vec<Want> {
+        let message = SafeText::new(why, 400);
+        self.emit("error", json!({ "code": "bad-command", "message": message }));
+        vec![]
+    }
+
     fn handle_call(&mut self, event: &Event, now: Instant) -> Vec<Want> {
         match event {
             Event::Joined { id } => {
@@ -232,6 +237,7 @@ impl HeadlessFront {
             Event::Mute { peer, mic, camera } => {
                 self.emit("mute", json!({ "peer": peer, "mic": mic, "camera": camera }));
             }
+            Event::Chat { peer, text } => self.emit("chat", json!({ "peer": peer, "text": text })),
             Event::Error { code, message } => {
                 self.emit("error", json!({ "code": code, "message": message }));
             }

@@ -19,6 +19,7 @@ use crate::call::figures::Figures;
 use crate::media::frame::I420;
 use crate::media::jitter::VoicePacket;
 use crate::signal::message::PeerId;
+use crate::text::SafeText;
 use crate::ui::state::{Invite, Tone};
 use crate::units::Size;
 
@@ -41,6 +42,8 @@ pub enum Want {
     SourceSize(Size),
     /// Send an Opus packet.
     Say(Arc<[u8]>),
+    /// Write to everyone.
+    Chat(SafeText),
     /// Look up microphones and speakers.
     ListDevices,
     /// Take another microphone.

@@ -61,6 +61,7 @@ impl TerminalFront {
         let action = tokio::select! {
             input = self.keys.next() => match input {
                 Input::Key(key) => Action::Key(key),
+                Input::Paste(text) => Action::Paste(text),
                 Input::Resize(cells) => Action::Resize(cells),
                 Input::Closed => return vec![Want::Leave("the terminal is gone")],
             },
@@ -115,6 +116,7 @@ impl TerminalFront {
                 Command::Mic(on) => Want::Mic(on),
                 Command::Camera(on) => Want::Camera(on),
                 Command::Viewport(peer, size) => Want::Viewport(peer, size),
+                Command::Chat(text) => Want::Chat(text),
                 Command::ListDevices => Want::ListDevices,
                 Command::Microphone(name) => Want::Microphone(microphone(name)),
                 Command::Speaker(name) => Want::Speaker(speaker(name)),
@@ -226,6 +228,7 @@ impl TerminalFront {
                     camera_on: !camera,
                 }]
             }
+            Event::Chat { peer, text } => vec![Action::Chat(peer.clone(), text.clone())],
             Event::Error { message, .. } => vec![Action::Tell(Tone::Error, SafeText::new(message, 400))],
             Event::Figures { .. } => vec![],
         }

@@ -22,6 +22,13 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// The longest sequence that is kept; an answer has some forty bytes.
 const LONGEST: usize = 4096;
 
+/// Around what is pasted (bracketed paste, DEC private mode 2004).
+const PASTE: &[u8] = b"\x1b[200~";
+const PASTE_END: &[u8] = b"\x1b[201~";
+
+/// So much of a paste is kept: more than a line of chat holds.
+const LONGEST_PASTE: usize = 64 * 1024;
+
 /// A terminal's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -47,6 +54,8 @@ pub enum Reply {
 pub enum Event {
     /// A key.
     Key(KeyEvent),
+    /// Text that was pasted.
+    Paste(String),
     /// An answer.
     Reply(Reply),
 }
@@ -56,6 +65,8 @@ pub enum Event {
 pub struct Parser {
     /// The beginning of what is not complete yet; at first an escape.
     rest: Vec<u8>,
+    /// What was pasted so far, while something is.
+    paste: Option<Vec<u8>>,
     keys: termina::Parser,
 }
 
@@ -66,6 +77,20 @@ impl Parser {
         let rest = std::mem::take(&mut self.rest);
         let mut at = 0;
         while at < rest.len() {
+            if let Some(paste) = &mut self.paste {
+                let Some(length) = pasted(&rest[at..]) else {
+                    // Its end may have begun.
+                    let length = rest[at..].len().saturating_sub(PASTE_END.len() - 1);
+                    keep(paste, &rest[at..at + length]);
+                    at += length;
+                    break;
+                };
+                keep(paste, &rest[at..at + length]);
+                out(Event::Paste(String::from_utf8_lossy(paste).into_owned()));
+                self.paste = None;
+                at += length + PASTE_END.len();
+                continue;
+            }
             let length = match cut(&rest[at..]) {
                 Cut::Keys(length) => {
                     self.key(&rest[at..at + length], &mut out);
@@ -75,11 +100,9 @@ impl Parser {
                     let sequence = &rest[at..at + length];
                     match reply(sequence) {
                         Some(reply) => out(Event::Reply(reply)),
-                        // What it does not know it keeps, as it should the beginning of a paste.
-                        None if is_key(sequence)
-                            && !self.key(sequence, &mut out)
-                            && sequence != b"\x1b[200~" =>
-                        {
+                        None if sequence == PASTE => self.paste = Some(Vec::new()),
+                        // What it does not know it keeps.
+                        None if is_key(sequence) && !self.key(sequence, &mut out) => {
                             self.keys = termina::Parser::default();
                         }
                         None => {}
@@ -97,6 +120,7 @@ impl Parser {
     /// How long to wait for more before [`Parser::expire`]; `None` where nothing is incomplete.
     pub fn patience(&self) -> Option<Duration> {
         match self.rest.as_slice() {
+            _ if self.paste.is_some() => None,
             [] => None,
             [0x1b, b'[', b'?' | b'>', ..] | [0x1b, b'P', b'>', ..] | [0x1b, b'_', b'G', ..] => Some(ANSWER),
             _ => Some(KEY),
@@ -105,6 +129,9 @@ impl Parser {
 
     /// Nothing followed: what began like a sequence was Escape, or a key with Alt, or is torn.
     pub fn expire(&mut self, mut out: impl FnMut(Event)) {
+        if self.paste.is_some() {
+            return;
+        }
         match std::mem::take(&mut self.rest).as_slice() {
             [0x1b] => out(Event::Key(KeyCode::Esc.into())),
             [0x1b, c @ 0x20..0x7f] => {
@@ -129,6 +156,18 @@ impl Parser {
         }
         is_complete
     }
+}
+
+/// Where the end of what is pasted begins.
+fn pasted(bytes: &[u8]) -> Option<usize> {
+    bytes
+        .windows(PASTE_END.len())
+        .position(|window| window == PASTE_END)
+}
+
+fn keep(paste: &mut Vec<u8>, bytes: &[u8]) {
+    let room = LONGEST_PASTE - paste.len();
+    paste.extend_from_slice(&bytes[..bytes.len().min(room)]);
 }
 
 /// What the beginning of the stream is, and how many bytes of it.
@@ -357,8 +396,19 @@ mod tests {
             let mut events = Vec::new();
             parser.feed(&pasted[..cut], |event| events.push(event));
             parser.feed(&pasted[cut..], |event| events.push(event));
-            assert_eq!(events, [plain('m')], "cut at {cut}");
+            let text = Event::Paste("hello m v q\r".to_owned());
+            assert_eq!(events, [text, plain('m')], "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn what_looks_like_keys_or_answers_in_a_paste_is_text() {
+        let text = "\x1b[0n\x1b[A\x1b]0;title\x07é";
+        let pasted = format!("\x1b[200~{text}\x1b[201~");
+        assert_eq!(all(&[pasted.as_bytes()]), [Event::Paste(text.to_owned())]);
+        let long = format!("\x1b[200~{}\x1b[201~q", "x".repeat(LONGEST_PASTE + 999));
+        let kept = Event::Paste("x".repeat(LONGEST_PASTE));
+        assert_eq!(all(&[long.as_bytes()]), [kept, plain('q')]);
     }
 
     #[test]

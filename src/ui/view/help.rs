@@ -44,6 +44,7 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
                 "own picture as in a mirror"
             },
         ),
+        ("c", "chat"),
         ("Tab", "next person in front"),
         ("s", "figures"),
         ("?", "this help"),

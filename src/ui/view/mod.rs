@@ -5,6 +5,7 @@
 //! default ground stands on them, dimmed where it stands; so does a space with a colour.
 
 mod big;
+pub(super) mod chat;
 mod devices;
 mod figures;
 mod help;
@@ -66,6 +67,9 @@ pub fn render(frame: &mut Frame, state: &State, area: Rect) {
             Sheet::Figures => figures::render(buffer, state, layout.stage),
             Sheet::Devices => devices::render(buffer, &state.devices, layout.stage),
         }
+    }
+    if let Some(area) = layout.chat {
+        chat::render(buffer, &state.chat, area);
     }
     status::render(buffer, state, layout.stage, layout.status);
 }

@@ -18,6 +18,9 @@ use crate::ui::state::{Me, Path, PathKind, Person, Signaling, State, Tone};
 /// A word to the user takes at most so many lines above the bottom one.
 const NOTICE_LINES: usize = 4;
 
+/// Terminals narrower than this have room for one key.
+const NARROW: u16 = 60;
+
 /// Draws the bottom line into `area`, one row, and what does not fit onto the lower end of `stage`.
 pub fn render(buffer: &mut Buffer, state: &State, stage: Rect, area: Rect) {
     let left = left(&state.me);
@@ -123,12 +126,21 @@ fn meter(level: f32) -> [Span<'static>; 3] {
 }
 
 fn right(state: &State) -> Line<'static> {
-    let text = if state.sheet.is_some() {
-        "Esc close "
-    } else {
-        "? help "
-    };
-    Line::styled(text, theme::QUIET)
+    if state.chat.is_open || state.sheet.is_some() {
+        return Line::styled("Esc close ", theme::QUIET);
+    }
+    let help = Span::styled("? help ", theme::QUIET);
+    match state.chat.unread {
+        0 => Line::from(help),
+        count => {
+            let unread = Span::styled(format!("c {count} unread"), theme::ACCENT);
+            // On a narrow terminal the one key to know is this one.
+            match state.terminal.cols {
+                ..NARROW => Line::from(vec![unread, Span::raw(" ")]),
+                _ => Line::from(vec![unread, Span::raw("  "), help]),
+            }
+        }
+    }
 }
 
 /// What is to be said before all else: a message, a hint, trouble.

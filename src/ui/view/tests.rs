@@ -7,6 +7,7 @@ use ratatui::backend::TestBackend;
 
 use super::*;
 use crate::text::SafeText;
+use crate::ui::chat::Entry;
 use crate::ui::state::testing::state;
 use crate::ui::state::{Message, Path, Signaling, Tone};
 use crate::units::Cells;
@@ -184,6 +185,61 @@ fn sheets_dim_what_lies_behind() {
 }
 
 #[test]
+fn the_chat_stands_beside_the_pictures_and_over_them_where_it_is_narrow() {
+    let mut state = state(2, Cells::new(90, 24));
+    state.chat.is_open = true;
+    let wrote = |person: usize, text: &str| Entry::Wrote {
+        who: (person > 0).then(|| {
+            let person = &state.people[person - 1];
+            (person.id.clone(), person.name.clone())
+        }),
+        text: SafeText::chat(text),
+    };
+    let entries = vec![
+        Entry::Happened(Tone::Info, SafeText::new("Bob Olsen joined", 80)),
+        wrote(2, "a sentence that is longer than a line of it"),
+        wrote(2, "and more"),
+        wrote(0, "yes"),
+    ];
+    state.chat.entries = entries.into();
+    let shown = lines(&state);
+    let rows: Vec<_> = shown[15..23]
+        .iter()
+        .map(|line| line.chars().skip(60).collect::<String>())
+        .collect();
+    let wanted = [
+        " Bob Olsen joined",
+        " Bob Olsen",
+        " a sentence that is longer",
+        " than a line of it",
+        " and more",
+        " you",
+        " yes",
+        "›  write to everyone",
+    ];
+    assert_eq!(rows, wanted);
+    assert!(
+        shown[22].starts_with(" Bob Olsen  "),
+        "the pictures move together: {shown:#?}"
+    );
+    assert_eq!(layout(&state).stage.width, 60);
+    state.terminal.cols = 50;
+    let narrow = lines(&state);
+    assert_eq!(narrow[21], " yes");
+    assert!(!narrow.join("").contains('▸'), "{narrow:#?}");
+}
+
+#[test]
+fn unread_lines_are_counted_beside_the_keys() {
+    let mut state = state(1, Cells::new(80, 24));
+    state.chat.unread = 2;
+    assert!(status_at(&mut state, 80).ends_with("   c 2 unread  ? help"));
+    assert!(status_at(&mut state, 40).ends_with("   c 2 unread"));
+    state.chat.is_open = true;
+    assert!(status_at(&mut state, 80).ends_with("   Esc close"));
+}
+
+#[test]
 fn every_size_is_drawn_without_a_panic() {
     for cols in [1, 2, 7, 20, 39, 40, 41, 59, 60, 61, 79, 131, 300] {
         for rows in [1, 2, 5, 11, 12, 13, 17, 24, 80] {
@@ -199,6 +255,16 @@ fn every_size_is_drawn_without_a_panic() {
                     Some(Sheet::Devices),
                 ] {
                     state.sheet = sheet;
+                    draw(&state);
+                }
+                if people != 1 {
+                    continue;
+                }
+                state.chat.is_open = true;
+                let text = SafeText::chat(&"李小龍 👩‍👩‍👧 longwordlongword ".repeat(9));
+                state.chat.entries = vec![Entry::Wrote { who: None, text }; 30].into();
+                for scroll in [0, 3, 900] {
+                    state.chat.scroll = scroll;
                     draw(&state);
                 }
             }

@@ -36,6 +36,9 @@ pub const OVER_ACCENT: Style = Style::new().fg(Color::Rgb(120, 217, 236)).bg(GRO
 /// Muted, over pictures.
 pub const OVER_MUTED: Style = Style::new().fg(Color::Rgb(255, 120, 110)).bg(GROUND);
 
+/// Weak, over pictures.
+pub const OVER_WARNING: Style = Style::new().fg(Color::Rgb(240, 200, 90)).bg(GROUND);
+
 /// The grounds of people without a picture: told apart at a glance, dark enough for light letters.
 pub const PEOPLE: [Color; 8] = [
     Color::Rgb(38, 70, 83),
