@@ -8,6 +8,7 @@ use super::figures::Figures;
 use super::paths::PathOutput;
 use super::peer::{Agreed, VideoFrame};
 use super::targets::Target;
+use super::voice::VoiceTune;
 use crate::media::jitter::VoicePacket;
 use crate::signal::message::{ClientMessage, PeerId};
 use crate::text::SafeText;
@@ -37,6 +38,8 @@ pub enum Output {
         /// The packet.
         packet: VoicePacket,
     },
+    /// Encode the own voice so from now on.
+    VoiceTune(VoiceTune),
     /// Tell the user.
     Event(Event),
 }

@@ -35,6 +35,8 @@ pub struct Figures {
     pub freezes: u32,
     /// Key frames received since the start.
     pub keyframes_in: u32,
+    /// Key frames asked for since the start.
+    pub keyframes_asked: u32,
 }
 
 pub(super) struct Meter {
@@ -48,6 +50,7 @@ pub(super) struct Meter {
     usual_gap: Option<Duration>,
     freezes: u32,
     keyframes_in: u32,
+    keyframes_asked: u32,
     estimate: Option<Bitrate>,
     loss_in: f32,
     loss_out: f32,
@@ -67,6 +70,7 @@ impl Meter {
             usual_gap: None,
             freezes: 0,
             keyframes_in: 0,
+            keyframes_asked: 0,
             estimate: None,
             loss_in: 0.0,
             loss_out: 0.0,
@@ -106,6 +110,10 @@ impl Meter {
         self.last_picture = Some(now);
     }
 
+    pub(super) fn asked_keyframe(&mut self) {
+        self.keyframes_asked += 1;
+    }
+
     pub(super) fn picture_pauses(&mut self) {
         self.last_picture = None;
     }
@@ -143,6 +151,7 @@ impl Meter {
             fps_out: (f64::from(self.pictures_out) / seconds) as f32,
             freezes: self.freezes,
             keyframes_in: self.keyframes_in,
+            keyframes_asked: self.keyframes_asked,
         };
         (
             self.since,

@@ -11,6 +11,7 @@
 pub mod control;
 mod early;
 mod events;
+pub mod feed;
 pub mod figures;
 mod network;
 mod news;
@@ -21,6 +22,7 @@ pub mod rate;
 mod room;
 mod share;
 pub mod targets;
+mod voice;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -34,6 +36,7 @@ use self::paths::{IcePolicy, Paths, Server};
 use self::peer::PeerOutput;
 use self::people::Someone;
 use self::targets::{TargetId, Targets};
+use self::voice::Reports;
 use crate::media::video::VideoCodec;
 use crate::signal::message::{ClientMessage, PeerId, ServerMessage};
 use crate::text::SafeText;
@@ -41,6 +44,7 @@ use crate::units::{Bitrate, Size};
 
 pub use self::events::{Event, Output, PathState};
 pub use self::peer::{Agreed, NegotiationError, VideoFrame};
+pub use self::voice::VoiceTune;
 
 /// A path is sought for so long before that is said; loss can cost DTLS 4 s, so not less than 10 s.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -100,6 +104,8 @@ pub struct Call {
     targets: Targets,
     viewports: BTreeMap<PeerId, (Size, u32)>,
     wanted_fps: u32,
+    /// What others report of the own voice.
+    reports: Reports,
     news: VecDeque<(PeerId, News)>,
     early: EarlyPackets,
     out: VecDeque<Output>,
@@ -124,6 +130,7 @@ impl Call {
             has_mic: true,
             targets: Targets::default(),
             viewports: BTreeMap::new(),
+            reports: Reports::default(),
             news: VecDeque::new(),
             early: EarlyPackets::default(),
             out: VecDeque::new(),
@@ -360,10 +367,7 @@ fn gather(
             }
             PeerOutput::Video(frame) => out.push_back(Output::Video { peer: peer(), frame }),
             PeerOutput::Voice(packet) => out.push_back(Output::Voice { peer: peer(), packet }),
-            PeerOutput::Figures(figures) => out.push_back(Output::Event(Event::Figures {
-                peer: peer(),
-                figures: *figures,
-            })),
+            PeerOutput::Figures(figures) => news.push_back((peer(), News::Figures(figures))),
             PeerOutput::News(happened) => news.push_back((peer(), happened)),
         }
     }

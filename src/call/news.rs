@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use str0m::net::Transmit;
 
 use super::control::{self, Control};
+use super::figures::Figures;
 use super::paths::Transport;
 use super::people::{Alarm, Presence};
 use super::{Call, Event, Output, PathState};
@@ -35,6 +36,8 @@ pub(super) enum News {
     Control(Control),
     KeyframeWanted,
     Estimate(Bitrate),
+    /// Of the last second.
+    Figures(Box<Figures>),
     Alarm(Alarm),
 }
 
@@ -62,6 +65,14 @@ impl Call {
                     someone.estimate = Some(estimate);
                 }
                 self.assign(now);
+            }
+            News::Figures(figures) => {
+                self.reports.take(id, &figures, self.config.max_bitrate);
+                self.out.push_back(Output::VoiceTune(self.reports.tune()));
+                self.out.push_back(Output::Event(Event::Figures {
+                    peer: id.clone(),
+                    figures: *figures,
+                }));
             }
             News::Alarm(alarm) => self.handle_alarm(id, alarm, now),
         }

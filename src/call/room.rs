@@ -207,6 +207,7 @@ impl Call {
     pub(super) fn part(&mut self, id: &PeerId, reason: &str, now: Instant) {
         if self.people.remove(id).is_some() {
             self.viewports.remove(id);
+            self.reports.forget(id);
             let (peer, reason) = (id.clone(), reason.to_owned());
             self.out
                 .push_back(Output::Event(Event::PeerLeft { peer, reason }));

@@ -5,7 +5,6 @@ mod grant;
 mod handle;
 mod options;
 mod start;
-mod voice;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -16,7 +15,6 @@ use tokio::sync::mpsc;
 use url::Url;
 
 pub use self::options::{CallOptions, Interface, Place};
-use self::voice::Reports;
 use super::clock;
 use super::decode::{DecodeEvent, Decoding};
 use super::encode::Encoding;
@@ -90,7 +88,6 @@ struct Driver {
     source: Source,
     sources: mpsc::Receiver<SourceEvent>,
     voices: BTreeMap<PeerId, VoiceStats>,
-    reports: Reports,
     sizes: BTreeMap<PeerId, Size>,
     wants: Vec<Want>,
     mic_on: bool,
@@ -255,6 +252,9 @@ impl Driver {
                 self.front.hear(&packet, now);
                 self.sound.send(SoundCommand::Packet(peer, packet));
             }
+            Output::VoiceTune(tune) => {
+                self.sound.send(SoundCommand::Tune(tune));
+            }
             Output::Event(event) => self.handle_event(&event, now),
         }
     }
@@ -276,7 +276,6 @@ impl Driver {
                 self.decoders.remove(peer);
                 self.voices.remove(peer);
                 self.sizes.remove(peer);
-                self.reports.forget(peer);
                 self.ring(Chime::Left);
                 self.sound.send(SoundCommand::RemovePeer(peer.clone()));
             }
@@ -293,8 +292,6 @@ impl Driver {
                     size_in: self.sizes.get(peer).copied().unwrap_or_default(),
                     size_out: self.call.size_out(peer).unwrap_or_default(),
                 };
-                self.reports.take(peer, figures, self.options.max_bitrate);
-                self.sound.send(self.reports.tune());
                 self.tell(&Happening::Figures(peer, &report), now);
                 return;
             }

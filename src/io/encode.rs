@@ -4,21 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
 use super::clock;
 use super::slot::{self, Slot};
 use crate::call::EncodedVideo;
+use crate::call::feed::Feed;
 use crate::call::targets::{Target, TargetId};
 use crate::media::frame::{I420, Picture};
-use crate::media::scale::Scaler;
-use crate::media::video::{Encoder, EncoderConfig, VideoError};
-
-/// A frame that comes this much before its time at a lowered rate is still taken: a camera's clock and
-/// ours are not the same.
-const EARLY: Duration = Duration::from_millis(8);
 
 /// A running encode thread; it ends when this is dropped.
 pub struct Encoding {
@@ -30,8 +25,7 @@ pub struct Encoding {
 }
 
 impl Encoding {
-    /// Starts the thread. `epoch` is the call's start; a queue that is full makes a picture be left
-    /// out *before* it is encoded, so that the decoder's chain never breaks.
+    /// Starts the thread. `epoch` is the call's start.
     pub fn start(epoch: Instant, frames: mpsc::Sender<EncodedVideo>) -> Self {
         let (send, receive) = std::sync::mpsc::sync_channel(1);
         let quit = Arc::new(AtomicBool::new(false));
@@ -47,7 +41,7 @@ impl Encoding {
                     let mut worker = Worker {
                         epoch,
                         frames,
-                        encoders: BTreeMap::new(),
+                        feeds: BTreeMap::new(),
                         last: None,
                     };
                     while !quit.load(Ordering::Acquire) {
@@ -105,17 +99,8 @@ impl Drop for Encoding {
 struct Worker {
     epoch: Instant,
     frames: mpsc::Sender<EncodedVideo>,
-    encoders: BTreeMap<TargetId, Running>,
+    feeds: BTreeMap<TargetId, Feed>,
     last: Option<Picture>,
-}
-
-struct Running {
-    target: Target,
-    encoder: Encoder,
-    scaler: Scaler,
-    scaled: I420,
-    keyframes_made: u32,
-    due: Instant,
 }
 
 impl Worker {
@@ -130,103 +115,35 @@ impl Worker {
         }
         let Some(picture) = self.last.clone() else { return };
         let now = clock::now();
-        for running in self.encoders.values_mut() {
-            let keyframe = running.keyframes_made != running.target.keyframes;
-            if keyframe || (is_fresh && now + EARLY >= running.due) {
-                running.run(&picture, keyframe, self.epoch, now, &self.frames);
+        let time = now.saturating_duration_since(self.epoch);
+        for feed in self.feeds.values_mut().filter(|feed| feed.wants(is_fresh, now)) {
+            // A queue that is full makes a picture be left out *before* it is encoded, so that the decoder's
+            // chain never breaks.
+            let Ok(place) = self.frames.try_reserve() else {
+                continue;
+            };
+            match feed.encode(&picture, time, now) {
+                Ok(Some(encoded)) => place.send(encoded),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "a picture was not encoded"),
             }
         }
     }
 
     fn retarget(&mut self, list: &[Target]) {
-        self.encoders
+        self.feeds
             .retain(|id, _| list.iter().any(|target| target.id == *id));
         for target in list {
-            let result = match self.encoders.get_mut(&target.id) {
-                Some(running) => running.retarget(*target),
-                None => Running::new(*target).map(|running| {
-                    self.encoders.insert(target.id, running);
+            let result = match self.feeds.get_mut(&target.id) {
+                Some(feed) => feed.retarget(*target),
+                None => Feed::new(*target, clock::now()).map(|feed| {
+                    self.feeds.insert(target.id, feed);
                 }),
             };
             if let Err(error) = result {
                 tracing::warn!(%error, ?target, "the encoder cannot be set so");
-                self.encoders.remove(&target.id);
+                self.feeds.remove(&target.id);
             }
         }
-    }
-}
-
-impl Running {
-    fn new(target: Target) -> Result<Self, VideoError> {
-        let Target {
-            codec,
-            size,
-            bitrate,
-            fps,
-            ..
-        } = target;
-        let encoder = Encoder::new(EncoderConfig {
-            codec,
-            size,
-            bitrate,
-            fps,
-        })?;
-        let keyframes_made = target.keyframes.wrapping_sub(1); // the first frame is a key frame
-        let scaled = I420::new(size);
-        Ok(Self {
-            target,
-            encoder,
-            scaler: Scaler::default(),
-            scaled,
-            keyframes_made,
-            due: clock::now(),
-        })
-    }
-
-    fn retarget(&mut self, target: Target) -> Result<(), VideoError> {
-        if (target.bitrate, target.fps) != (self.target.bitrate, self.target.fps) {
-            self.encoder.set_rate(target.bitrate, target.fps);
-        }
-        if target.size != self.target.size {
-            self.encoder.set_size(target.size)?;
-            self.scaled.resize(target.size);
-        }
-        self.target = target;
-        Ok(())
-    }
-
-    fn run(
-        &mut self,
-        picture: &I420,
-        keyframe: bool,
-        epoch: Instant,
-        now: Instant,
-        frames: &mpsc::Sender<EncodedVideo>,
-    ) {
-        let Ok(place) = frames.try_reserve() else { return };
-        let time = now.saturating_duration_since(epoch);
-        let picture = if picture.size() == self.target.size {
-            picture
-        } else {
-            self.scaler.scale(picture, &mut self.scaled);
-            &self.scaled
-        };
-        match self.encoder.encode(picture, time, keyframe) {
-            Ok(Some(encoded)) => {
-                if encoded.keyframe {
-                    self.keyframes_made = self.target.keyframes;
-                }
-                place.send(EncodedVideo {
-                    target: self.target.id,
-                    data: Arc::from(encoded.data),
-                    keyframe: encoded.keyframe,
-                    time,
-                });
-            }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "a picture was not encoded"),
-        }
-        let step = Duration::from_secs(1) / self.target.fps.max(1);
-        self.due = (self.due + step).max(now + step / 2);
     }
 }

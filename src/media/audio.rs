@@ -1,7 +1,7 @@
 //! Voice as Opus packets (RFC 6716): the only module that names the codec's library.
 //!
-//! Inside the program voice is 48 kHz, mono, `f32` from −1 to 1. A packet sent holds 20 ms; a packet
-//! received may hold 2.5 to 120 ms and two channels, which are mixed to one while decoding.
+//! Inside the program voice is 48 kHz, mono, `f32` from −1 to 1. A packet sent holds 20 to 60 ms; a
+//! packet received may hold 2.5 to 120 ms and two channels, which are mixed to one while decoding.
 
 use audiopus::coder::{Decoder, Encoder};
 use audiopus::packet::Packet;
@@ -11,7 +11,7 @@ use crate::units::Bitrate;
 
 /// Samples in a second.
 pub const RATE: u32 = 48_000;
-/// Samples in a packet that is sent: 20 ms.
+/// Samples in a packet that is sent: 20 ms; on a weak line two or three times as many.
 pub const FRAME: usize = 960;
 /// Samples in the step by which sound is captured, mixed and played: 10 ms.
 pub const BLOCK: usize = 480;
@@ -80,12 +80,12 @@ impl VoiceEncoder {
         self.coder.set_packet_loss_perc(percent).map_err(failed)
     }
 
-    /// Encodes 20 ms. `None` in silence, when there is nothing worth a packet (about every 400 ms
+    /// Encodes 20, 40 or 60 ms. `None` in silence, when there is nothing worth a packet (about every 400 ms
     /// one comes all the same).
     ///
     /// With `loud` it is no silence, whatever the codec thinks: a sound that holds its pitch for more
     /// than a second is background noise to it, and would be left out.
-    pub fn encode(&mut self, frame: &[f32; FRAME], loud: bool) -> Result<Option<&[u8]>, CodecError> {
+    pub fn encode(&mut self, frame: &[f32], loud: bool) -> Result<Option<&[u8]>, CodecError> {
         if self.saving == loud {
             self.saving = !loud;
             self.coder.set_dtx(!loud).map_err(|source| CodecError {

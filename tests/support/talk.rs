@@ -55,10 +55,7 @@ pub fn encode(voice: &[f32], speech: Speech) -> Vec<Option<Arc<[u8]>>> {
         .expect("in range");
     let frames = voice.chunks_exact(FRAME);
     frames
-        .map(|frame| {
-            let frame = frame.try_into().expect("a frame");
-            encoder.encode(frame, false).expect("a frame").map(Arc::from)
-        })
+        .map(|frame| encoder.encode(frame, false).expect("a frame").map(Arc::from))
         .collect()
 }
 

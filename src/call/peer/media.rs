@@ -154,6 +154,7 @@ impl Peer {
         {
             tracing::debug!(%error, "no key frame could be asked for");
         }
+        self.meter.asked_keyframe();
         self.drain(now);
     }
 

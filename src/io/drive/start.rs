@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use super::voice::Reports;
 use super::{CallOptions, Driver, Interface, Place, join};
 use crate::call::targets::MAX_TARGETS;
 use crate::call::{Call, CallConfig};
@@ -119,7 +118,6 @@ impl Driver {
             source,
             sources,
             voices: BTreeMap::new(),
-            reports: Reports::default(),
             sizes: BTreeMap::new(),
             wants,
             mic_on,

@@ -16,12 +16,12 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::call::VoiceTune;
 use crate::media::audio::CodecError;
 use crate::media::chime::Chime;
 use crate::media::jitter::VoicePacket;
 use crate::media::wav::{WavError, WavLoop, WavSink};
 use crate::signal::message::PeerId;
-use crate::units::Bitrate;
 
 #[cfg(feature = "sound")]
 mod devices;
@@ -73,19 +73,14 @@ pub enum SoundCommand {
     List,
     /// Plays a chime.
     Ring(Chime),
-    /// How voice is to be sent: the rate, and the share of packets that get lost, 0 to 1.
-    Tune {
-        /// For one copy, without headers.
-        bitrate: Bitrate,
-        /// As the receivers report it.
-        loss: f32,
-    },
+    /// How voice is to be encoded.
+    Tune(VoiceTune),
 }
 
 /// What the audio thread tells.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SoundEvent {
-    /// One Opus packet (20 ms) for everyone. In silence one comes about every 400 ms; none come while
+    /// One Opus packet (20 to 60 ms) for everyone. In silence one comes about every 400 ms; none come while
     /// the microphone is off or nobody was added. Dropped when the channel is full.
     Voice {
         /// 48 kHz media time of the first sample; it goes on through pauses.

@@ -4,10 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::SoundEvent;
 use super::thread::Outbox;
+use crate::call::VoiceTune;
 use crate::media::audio::{BLOCK, CodecError, FRAME, RATE, VoiceEncoder};
 use crate::media::clean::{Cleaner, cleaner};
 use crate::media::level::{VoiceDetector, meter, rms};
-use crate::units::Bitrate;
+
+/// Samples in the longest packet that is sent: 60 ms.
+const MOST: usize = 3 * FRAME;
 
 /// Blocks between two reports of the level: 100 ms.
 const REPORT: u32 = 10;
@@ -37,8 +40,13 @@ pub(super) struct Speak {
     speaks: u32,
     /// Blocks that are still left out.
     heard_before: u32,
-    frame: [f32; FRAME],
+    /// The packet at hand, so far.
+    frame: [f32; MOST],
     filled: usize,
+    /// Samples that it is to hold, and that the next one is.
+    length: usize,
+    next_length: usize,
+
     /// Media time of the next block's first sample.
     time: u64,
     last: Option<Instant>,
@@ -61,8 +69,10 @@ impl Speak {
             cleaner: None,
             speaks: 0,
             heard_before: 0,
-            frame: [0.0; FRAME],
+            frame: [0.0; MOST],
             filled: 0,
+            length: FRAME,
+            next_length: FRAME,
             time: 0,
             last: None,
             detector: VoiceDetector::default(),
@@ -75,8 +85,9 @@ impl Speak {
     }
 
     /// What receivers report is taken from now on.
-    pub(super) fn tune(&mut self, bitrate: Bitrate, loss: f32) {
-        if let Err(error) = self.encoder.tune(bitrate, loss) {
+    pub(super) fn tune(&mut self, tune: VoiceTune) {
+        self.next_length = tune.frame.min(MOST);
+        if let Err(error) = self.encoder.tune(tune.bitrate, tune.loss) {
             tracing::warn!("{error}");
         }
     }
@@ -146,11 +157,14 @@ impl Speak {
             self.report(out);
         }
         if self.on && somebody {
+            if self.filled == 0 {
+                self.length = self.next_length;
+            }
             self.frame[self.filled..self.filled + BLOCK].copy_from_slice(block);
             self.filled += BLOCK;
-            if self.filled == FRAME {
+            if self.filled == self.length {
                 self.filled = 0;
-                self.encode(self.time + BLOCK as u64 - FRAME as u64, out);
+                self.encode(self.time + BLOCK as u64 - self.length as u64, out);
             }
         } else {
             self.filled = 0;
@@ -168,7 +182,7 @@ impl Speak {
             }
         } else {
             // So that the first frame's beginning is never before zero.
-            self.time = FRAME as u64;
+            self.time = MOST as u64;
         }
         self.last = Some(now);
     }
@@ -188,11 +202,12 @@ impl Speak {
     }
 
     fn encode(&mut self, time: u64, out: &mut Outbox) {
-        match self.encoder.encode(&self.frame, self.loud) {
+        let frame = &self.frame[..self.length];
+        match self.encoder.encode(frame, self.loud) {
             Ok(Some(packet)) => out.send_or_drop(SoundEvent::Voice {
                 time,
                 data: packet.to_vec(),
-                level: meter(rms(&self.frame)),
+                level: meter(rms(frame)),
             }),
             Ok(None) => {}
             Err(error) => tracing::warn!("{error}"),

@@ -263,7 +263,7 @@ impl AudioThread {
             SoundCommand::Floor(peer, floor) => self.hear.set_floor(&peer, floor),
             SoundCommand::List => self.list(),
             SoundCommand::Ring(chime) => self.hear.ring(chime),
-            SoundCommand::Tune { bitrate, loss } => self.speak.tune(bitrate, loss),
+            SoundCommand::Tune(tune) => self.speak.tune(tune),
         }
     }
 

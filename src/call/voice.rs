@@ -3,14 +3,25 @@
 
 use std::collections::BTreeMap;
 
-use crate::call::figures::Figures;
-use crate::call::rate;
-use crate::io::sound::SoundCommand;
+use super::figures::Figures;
+use super::rate;
+use crate::media::audio::FRAME;
 use crate::signal::message::PeerId;
 use crate::units::Bitrate;
 
 /// What is left of an older, greater loss each second.
 const FORGET: f32 = 0.85;
+
+/// How the own voice is to be encoded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct VoiceTune {
+    /// For one copy, without headers.
+    pub bitrate: Bitrate,
+    /// The share of packets that get lost, 0 to 1, as the receivers report it.
+    pub loss: f32,
+    /// Samples in a packet, 48 kHz: [`FRAME`] or a small multiple of it.
+    pub frame: usize,
+}
 
 /// What the others report.
 #[derive(Debug, Default)]
@@ -34,12 +45,16 @@ impl Reports {
     }
 
     /// How the voice is to be encoded.
-    pub(super) fn tune(&self) -> SoundCommand {
+    pub(super) fn tune(&self) -> VoiceTune {
         let people = self.people.values();
         let loss = people.clone().fold(0.0_f32, |most, (loss, _)| most.max(*loss));
         let weakest = people.map(|(_, bitrate)| *bitrate).min();
         let bitrate = weakest.unwrap_or_else(|| rate::voice(None, false, rate::Protected::No));
-        SoundCommand::Tune { bitrate, loss }
+        VoiceTune {
+            bitrate,
+            loss,
+            frame: FRAME,
+        }
     }
 }
 
@@ -49,10 +64,8 @@ mod tests {
     use crate::call::rate::Protected;
 
     fn tuned(reports: &Reports) -> (u64, f32) {
-        match reports.tune() {
-            SoundCommand::Tune { bitrate, loss } => (bitrate.0 / 1_000, loss),
-            other => panic!("{other:?}"),
-        }
+        let tune = reports.tune();
+        (tune.bitrate.0 / 1_000, tune.loss)
     }
 
     #[test]

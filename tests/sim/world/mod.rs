@@ -1,23 +1,23 @@
 //! Two people in simulated time: a call each, a meeting point that relays, and a seeded line each way
 //! between them. Nothing here sleeps; a story of a minute takes as long as its encoding does.
 
-use std::collections::{BTreeMap, VecDeque};
+mod quality;
+pub mod side;
+mod trace;
+mod voice;
+
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use facetty::call::paths::IcePolicy;
-use facetty::call::targets::{Target, TargetId};
-use facetty::call::{Call, CallConfig, EncodedVideo, Event, Output, VideoFrame};
-use facetty::media::frame::{I420, Picture, Pool};
-use facetty::media::scale::Scaler;
-use facetty::media::stamp;
-use facetty::media::test_picture::TestPicture;
-use facetty::media::video::{Decoder, Encoder, EncoderConfig, VideoCodec};
-use facetty::signal::message::{Body, ClientMessage, LeaveReason, Member, PeerId, ServerMessage};
-use facetty::text::SafeText;
-use facetty::units::Size;
-use str0m_netem::{Input, Netem, NetemConfig, Output as NetemOutput, WithLen};
+use facetty::call::Output;
+use facetty::media::video::VideoCodec;
+use facetty::signal::message::{Body, ClientMessage, LeaveReason, Member, ServerMessage};
+use facetty::units::{Bitrate, Size};
+use str0m_netem::{Input, NetemConfig, Output as NetemOutput, WithLen};
+
+pub use self::side::{CAMERA, Side};
+#[allow(unused_imports)]
+pub use self::trace::{Kind, Trace};
 
 /// Where a story begins; only differences matter.
 #[allow(clippy::disallowed_methods)]
@@ -25,20 +25,15 @@ fn epoch() -> Instant {
     Instant::now()
 }
 
-/// The size of the simulated cameras.
-pub const CAMERA: Size = Size::new(320, 180);
-
-const FRAME: Duration = Duration::from_nanos(33_333_333);
 /// Packets that wait for a process that does not run.
 const KERNEL_BUFFER: usize = 200;
-
-const VOICE: Duration = Duration::from_millis(20);
 
 #[derive(Clone)]
 pub struct Packet {
     source: SocketAddr,
     destination: SocketAddr,
     bytes: Vec<u8>,
+    sent: Instant,
 }
 
 impl WithLen for Packet {
@@ -47,217 +42,21 @@ impl WithLen for Packet {
     }
 }
 
-/// One person.
-pub struct Side {
-    pub id: PeerId,
-    pub call: Call,
-    /// What came out of the call, and when (since the start).
-    pub events: Vec<(Duration, Event)>,
-    /// The numbers stamped into the pictures that were decoded, and when.
-    pub seen: Vec<(Duration, Option<u32>)>,
-    /// Voice packets that came: their first byte numbers them.
-    pub heard: usize,
-    pub keyframes_in: usize,
-    /// How long the last picture was to be held to come with its voice.
-    pub hold: Duration,
-    pub bytes_out: u64,
-    /// Nothing runs here; what comes waits, as a kernel would keep it.
-    pub is_gone: bool,
-    buffered: VecDeque<Packet>,
-    address: SocketAddr,
-    line_in: Netem<Packet>,
-    signals_in: VecDeque<(Instant, ServerMessage)>,
-    encoders: BTreeMap<TargetId, (Target, Encoder, Option<u32>)>,
-    decoder: Option<(VideoCodec, Decoder)>,
-    pool: Pool,
-    test_picture: TestPicture,
-    number: u32,
-    next_frame: Instant,
-    next_voice: Instant,
-    voice_time: u64,
-    sends: bool,
-}
-
 /// The two of them.
 pub struct World {
     pub now: Instant,
     pub start: Instant,
     pub a: Side,
     pub b: Side,
+    /// The size of the cameras' pictures, and what each shows of the other.
+    pub source: Size,
+    pub viewport: Size,
     /// How long the meeting point takes to relay.
     pub relay: Duration,
     /// The meeting point puts other fingerprints into the descriptions.
     pub forges_fingerprints: bool,
     /// Candidates overtake descriptions by this much.
     pub description_delay: Duration,
-}
-
-impl Side {
-    pub fn has_event(&self, wanted: impl Fn(&Event) -> bool) -> bool {
-        self.events.iter().any(|(_, event)| wanted(event))
-    }
-
-    pub fn when(&self, wanted: impl Fn(&Event) -> bool) -> Option<Duration> {
-        self.events
-            .iter()
-            .find(|(_, event)| wanted(event))
-            .map(|(at, _)| *at)
-    }
-
-    /// The rate of each running encoder.
-    pub fn encoded_fps(&self) -> Vec<u32> {
-        self.encoders.values().map(|(target, ..)| target.fps).collect()
-    }
-
-    fn new(id: &str, address: &str, config: NetemConfig, codecs: &[VideoCodec], now: Instant) -> Self {
-        let address: SocketAddr = address.parse().expect("an address");
-        let call = Call::new(
-            CallConfig {
-                name: SafeText::new(id, 32),
-                codecs: codecs.to_vec(),
-                max_bitrate: None,
-                fps: 30,
-                mic_on: true,
-                camera_on: true,
-                ice_servers: Vec::new(),
-                ice_policy: IcePolicy::All,
-            },
-            vec![address],
-        );
-        Self {
-            id: PeerId::try_from(id.to_owned()).expect("an identity"),
-            call,
-            events: Vec::new(),
-            seen: Vec::new(),
-            heard: 0,
-            keyframes_in: 0,
-            hold: Duration::ZERO,
-            bytes_out: 0,
-            is_gone: false,
-            buffered: VecDeque::new(),
-            address,
-            line_in: Netem::new(config),
-            signals_in: VecDeque::new(),
-            encoders: BTreeMap::new(),
-            decoder: None,
-            pool: Pool::default(),
-            test_picture: TestPicture::default(),
-            number: 0,
-            next_frame: now,
-            next_voice: now,
-            voice_time: 0,
-            sends: true,
-        }
-    }
-
-    fn member(&self) -> Member {
-        Member {
-            id: self.id.clone(),
-            name: SafeText::new(self.id.as_str(), 32),
-        }
-    }
-
-    fn next(&self) -> Option<Instant> {
-        if self.is_gone {
-            return None;
-        }
-        let mut next = self.call.poll_timeout().unwrap_or(self.next_frame);
-        next = next
-            .min(self.next_frame)
-            .min(self.next_voice)
-            .min(self.line_in.poll_timeout());
-        Some(self.signals_in.iter().map(|(at, _)| *at).fold(next, Instant::min))
-    }
-
-    fn retarget(&mut self, targets: Vec<Target>) {
-        self.encoders.retain(|id, _| targets.iter().any(|t| t.id == *id));
-        for target in targets {
-            let config = EncoderConfig {
-                codec: target.codec,
-                size: target.size,
-                bitrate: target.bitrate,
-                fps: target.fps,
-            };
-            match self.encoders.get_mut(&target.id) {
-                Some((old, encoder, _)) => {
-                    encoder.set_rate(target.bitrate, target.fps);
-                    if old.size != target.size {
-                        encoder.set_size(target.size).expect("a size");
-                    }
-                    *old = target;
-                }
-                None => {
-                    let encoder = Encoder::new(config).expect("an encoder");
-                    self.encoders.insert(target.id, (target, encoder, None));
-                }
-            }
-        }
-    }
-
-    fn film(&mut self, start: Instant, now: Instant) {
-        self.number += 1;
-        let mut camera = I420::new(CAMERA);
-        self.test_picture.draw(&mut camera, now - start);
-        stamp::stamp(&mut camera, self.number);
-        let mut frames = Vec::new();
-        for (id, (target, encoder, made)) in &mut self.encoders {
-            let mut scaled = I420::new(target.size);
-            Scaler::default().scale(&camera, &mut scaled);
-            let keyframe = *made != Some(target.keyframes);
-            let encoded = encoder
-                .encode(&scaled, now - start, keyframe)
-                .expect("it encodes");
-            if let Some(encoded) = encoded {
-                if encoded.keyframe {
-                    *made = Some(target.keyframes);
-                }
-                let data: Arc<[u8]> = Arc::from(encoded.data);
-                frames.push(EncodedVideo {
-                    target: *id,
-                    data,
-                    keyframe: encoded.keyframe,
-                    time: now - start,
-                });
-            }
-        }
-        for frame in frames {
-            self.call.send_video(&frame, now);
-        }
-    }
-
-    fn decode(&mut self, frame: &VideoFrame, at: Duration, now: Instant) {
-        self.keyframes_in += usize::from(frame.keyframe);
-        self.hold = frame.hold;
-        if self
-            .decoder
-            .as_ref()
-            .is_none_or(|(codec, _)| *codec != frame.codec)
-        {
-            self.decoder = Some((frame.codec, Decoder::new(frame.codec).expect("a decoder")));
-        }
-        let (_, decoder) = self.decoder.as_mut().expect("set just above");
-        match decoder.decode(&frame.data, &mut self.pool) {
-            Ok(Some(picture)) => self.seen.push((at, read(&picture))),
-            _ => {
-                let peers: Vec<_> = self.peers();
-                for peer in peers {
-                    self.call.want_keyframe(&peer, now);
-                }
-            }
-        }
-    }
-
-    fn peers(&self) -> Vec<PeerId> {
-        let met = |event: &Event| match event {
-            Event::PeerJoined { peer, .. } => Some(peer.clone()),
-            _ => None,
-        };
-        self.events.iter().filter_map(|(_, event)| met(event)).collect()
-    }
-}
-
-fn read(picture: &Picture) -> Option<u32> {
-    stamp::read(picture)
 }
 
 impl World {
@@ -272,13 +71,20 @@ impl World {
     }
 
     pub fn with_codecs(line: NetemConfig, seed: u64, a: &[VideoCodec], b: &[VideoCodec]) -> Self {
+        Self::with(line, seed, [a, b], None)
+    }
+
+    /// Likewise; neither sends more than `limit`.
+    pub fn with(line: NetemConfig, seed: u64, [a, b]: [&[VideoCodec]; 2], limit: Option<Bitrate>) -> Self {
         let now = epoch();
         let to = |n: u64| line.seed(seed * 2 + n);
         Self {
             now,
             start: now,
-            a: Side::new("ann", "10.0.0.1:1000", to(0), a, now),
-            b: Side::new("bob", "10.0.0.2:2000", to(1), b, now),
+            a: Side::new("ann", "10.0.0.1:1000", to(0), a, limit, now),
+            b: Side::new("bob", "10.0.0.2:2000", to(1), b, limit, now),
+            source: CAMERA,
+            viewport: Size::new(160, 90),
             relay: Duration::from_millis(20),
             forges_fingerprints: false,
             description_delay: Duration::ZERO,
@@ -294,15 +100,15 @@ impl World {
             peers,
             ice_servers: vec![],
         };
-        self.a.call.set_source(Some(CAMERA), now);
-        self.b.call.set_source(Some(CAMERA), now);
+        self.a.call.set_source(Some(self.source), now);
+        self.b.call.set_source(Some(self.source), now);
         self.a.call.handle_server(welcome(&ann, vec![]), now);
         self.a
             .call
             .handle_server(ServerMessage::PeerJoined(bob.clone()), now);
         self.b.call.handle_server(welcome(&bob, vec![ann.clone()]), now);
-        self.a.call.set_viewport(&bob.id, Size::new(160, 90), now);
-        self.b.call.set_viewport(&ann.id, Size::new(160, 90), now);
+        self.a.call.set_viewport(&bob.id, self.viewport, now);
+        self.b.call.set_viewport(&ann.id, self.viewport, now);
     }
 
     /// Both believe that they came later, and call.
@@ -403,24 +209,13 @@ impl World {
                 let (_, message) = side.signals_in.remove(i).expect("just found");
                 side.call.handle_server(message, now);
             }
-            if now >= side.next_frame {
-                side.next_frame = now + FRAME;
-                if side.sends {
-                    side.film(start, now);
-                }
-            }
-            if now >= side.next_voice {
-                side.next_voice = now + VOICE;
-                side.voice_time += 960;
-                let data: Arc<[u8]> = Arc::from(vec![1_u8; 60]);
-                side.call.send_voice(&data, side.voice_time, now);
-            }
+            side.work(start, now);
             if side.call.poll_timeout().is_some_and(|at| at <= now) {
                 side.call.handle_timeout(now);
             }
         }
-        deliver(&mut self.a, now);
-        deliver(&mut self.b, now);
+        deliver(&mut self.a, start, now);
+        deliver(&mut self.b, start, now);
         self.settle();
         true
     }
@@ -448,6 +243,8 @@ impl World {
                             continue;
                         }
                         from.bytes_out += transmit.contents.len() as u64;
+                        let kind = Kind::of(&transmit.contents);
+                        from.trace.sent.push((now - start, kind, transmit.contents.len()));
                         if transmit.destination == to.address {
                             let bytes = transmit.contents.to_vec();
                             let (source, destination) = (transmit.source, transmit.destination);
@@ -457,6 +254,7 @@ impl World {
                                     source,
                                     destination,
                                     bytes,
+                                    sent: now,
                                 },
                             ));
                         }
@@ -476,9 +274,15 @@ impl World {
                         to.signals_in.push_back((now + delay, message));
                     }
                     Output::Signal(_) => {}
-                    Output::Targets(targets) => from.retarget(targets),
-                    Output::Video { frame, .. } => from.decode(&frame, now - start, now),
-                    Output::Voice { .. } => from.heard += 1,
+                    Output::Targets(targets) => from.retarget(&targets, now),
+                    Output::Video { frame, .. } => from.decode(&frame, to, now - start, now),
+                    Output::Voice { peer, packet } => {
+                        from.heard += 1;
+                        if let Some(ear) = &mut from.ear {
+                            ear.packet(&peer, packet);
+                        }
+                    }
+                    Output::VoiceTune(tune) => from.mouth.tune(tune),
                     Output::Event(event) => from.events.push((now - start, event)),
                 }
             }
@@ -486,11 +290,13 @@ impl World {
     }
 }
 
-fn deliver(side: &mut Side, now: Instant) {
+fn deliver(side: &mut Side, start: Instant, now: Instant) {
     side.line_in.handle_input(Input::Timeout(now));
     while let Some(output) = side.line_in.poll_output() {
         match output {
             NetemOutput::Packet(packet) if !side.is_gone => {
+                let (kind, under_way) = (Kind::of(&packet.bytes), now - packet.sent);
+                side.trace.came.push((now - start, kind, under_way));
                 side.call
                     .handle_datagram(packet.source, packet.destination, &packet.bytes, now);
             }
