@@ -46,6 +46,13 @@ impl Binding {
         }
     }
 
+    /// The router may have forgotten, or another may be in its place: it is asked now.
+    pub(super) fn hasten(&mut self, now: Instant) {
+        if self.is_settled() {
+            (self.id, self.tries, self.next) = (TransactionId::generate(), 0, now);
+        }
+    }
+
     pub(super) fn poll_timeout(&self) -> Instant {
         self.next
     }

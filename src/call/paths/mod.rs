@@ -10,6 +10,7 @@ mod asked;
 mod binding;
 mod frames;
 mod gather;
+mod probe;
 mod relay;
 mod report;
 mod server;
@@ -163,7 +164,7 @@ impl Paths {
             self.next += 1;
             self.asked.push(Asked::new(id, server));
         }
-        self.gather(now);
+        self.doubt(now);
     }
 
     /// Asks again whoever did not answer: the network may have changed.
@@ -184,6 +185,25 @@ impl Paths {
             });
         }
         self.check_complete();
+    }
+
+    /// The network may have changed, or nothing comes any more: whoever answered is asked whether all is as
+    /// it was, whoever did not is asked again.
+    pub fn doubt(&mut self, now: Instant) {
+        for at in 0..self.asked.len() {
+            let asked = &mut self.asked[at];
+            asked.bindings.iter_mut().for_each(|binding| binding.hasten(now));
+            if let Some(relay) = &mut asked.relay {
+                relay.doubt(now);
+            }
+            self.settle(at, now);
+        }
+        self.gather(now);
+    }
+
+    /// Packets can leave from this address: it is an own socket's or an own relay's.
+    pub fn is_own(&self, address: SocketAddr) -> bool {
+        self.hosts.contains(&address) || self.candidates.iter().any(|c| c.addr() == address)
     }
 
     /// Where a server is: its addresses, each with the own address that the system would send from.

@@ -15,6 +15,8 @@ use turn_client_proto::udp::TurnClientUdp;
 use turn_types::stun::attribute::ErrorCode;
 use turn_types::stun::message::{Message, MessageClass};
 
+use super::probe::{Probe, Verdict};
+
 /// Packets that wait for the permission to send to their peer; ICE sends more.
 const WAITING: usize = 32;
 
@@ -49,6 +51,7 @@ pub(super) struct Relay {
     asked: BTreeSet<IpAddr>,
     refused: BTreeSet<IpAddr>,
     bound: BTreeSet<SocketAddr>,
+    probe: Probe,
     /// What the server last refused.
     error: Option<(u16, String)>,
     heard: bool,
@@ -84,6 +87,7 @@ impl Relay {
             asked: BTreeSet::new(),
             refused: BTreeSet::new(),
             bound: BTreeSet::new(),
+            probe: Probe::new((username, password), is_stream, now),
             error: None,
             heard: false,
             ended: false,
@@ -99,12 +103,45 @@ impl Relay {
 
     /// When [`Relay::handle_timeout`] is due; `None` when it is over.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        (!self.ended).then_some(self.deadline)
+        let due = match self.relayed.is_empty() {
+            true => self.deadline,
+            false => self.deadline.min(self.probe.poll_timeout()),
+        };
+        (!self.ended).then_some(due)
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if !self.ended && now >= self.deadline {
             self.turn(now);
+        }
+        if !self.ended && !self.relayed.is_empty() {
+            let verdict = self.probe.handle_timeout(now);
+            self.judge(verdict, now);
+        }
+    }
+
+    /// Nothing comes by it: whether it is still there is asked.
+    pub(super) fn doubt(&mut self, now: Instant) {
+        if !self.ended && !self.relayed.is_empty() {
+            self.probe.hasten(now);
+            self.handle_timeout(now);
+        }
+    }
+
+    fn judge(&mut self, verdict: Option<Verdict>, now: Instant) {
+        match verdict {
+            Some(Verdict::Again(request)) => self.out.push_back(RelayOutput::Send(request)),
+            Some(Verdict::Gone(why)) => {
+                // Should it hear this after all, it is free for the next.
+                let at = self.time(now);
+                if self.client.delete(at).is_ok()
+                    && let Some(transmit) = self.client.poll_transmit(at)
+                {
+                    self.out.push_back(RelayOutput::Send(transmit.data.to_vec()));
+                }
+                self.end(why.to_owned());
+            }
+            Some(Verdict::Alive) | None => {}
         }
     }
 
@@ -134,7 +171,13 @@ impl Relay {
         if self.ended {
             return false;
         }
-        self.note_error(bytes);
+        if let Ok(message) = Message::from_bytes(bytes) {
+            self.note_error(&message);
+            if let Some(verdict) = self.probe.handle(&message, now) {
+                self.judge(Some(verdict), now);
+                return true;
+            }
+        }
         let (local, server) = self.leg();
         let packet = Transmit::new(bytes, self.client.transport(), server, local);
         let at = self.time(now);
@@ -148,6 +191,7 @@ impl Relay {
         match self.client.recv(packet, at) {
             TurnRecvRet::PeerData(data) => {
                 hand_on(data.peer, data.data());
+                self.probe.relayed(now);
                 // Most packets are these: nothing else follows from them, but in a stream.
                 if self.client.transport() == TransportType::Udp {
                     return true;
@@ -229,10 +273,7 @@ impl Relay {
     }
 
     /// The client does not say why it was refused; its messages do.
-    fn note_error(&mut self, bytes: &[u8]) {
-        let Ok(message) = Message::from_bytes(bytes) else {
-            return;
-        };
+    fn note_error(&mut self, message: &Message<'_>) {
         if !self.relayed.is_empty() || !message.has_class(MessageClass::Error) {
             return;
         }

@@ -40,6 +40,8 @@ enum Manner {
     /// Success without integrity.
     Forges,
     Quota,
+    /// It was started anew: of what it relayed before it knows nothing.
+    Forgot,
 }
 
 struct Turn {
@@ -128,6 +130,13 @@ impl Turn {
                 answer.add_attribute(&Lifetime::new(600)).expect("room");
                 let mapped = XorMappedAddress::new(address(HOST), id);
                 answer.add_attribute(&mapped).expect("room");
+            }
+            REFRESH | CREATE_PERMISSION if self.manner == Manner::Forgot => {
+                let mut answer = error(437);
+                answer
+                    .add_message_integrity(&self.key, IntegrityAlgorithm::Sha1)
+                    .expect("room");
+                return Some(answer.finish());
             }
             REFRESH => answer.add_attribute(&Lifetime::new(600)).expect("room"),
             CREATE_PERMISSION => {}
@@ -234,7 +243,8 @@ impl World {
                     let taken = self
                         .paths
                         .handle_datagram(destination, source, &answer, self.now, take);
-                    assert!(taken || self.turn.manner == Manner::Forges);
+                    // To an allocation that was given up meanwhile, it is nobody's.
+                    assert!(taken || matches!(self.turn.manner, Manner::Forges | Manner::Forgot));
                 }
             }
             PathOutput::Stream { id, bytes } => {
@@ -251,6 +261,13 @@ impl World {
             }
             other => self.outputs.push(other),
         }
+    }
+
+    fn lost(&self) -> usize {
+        self.outputs
+            .iter()
+            .filter(|o| matches!(o, PathOutput::Lost(_)))
+            .count()
     }
 
     fn kinds(&self) -> Vec<CandidateKind> {

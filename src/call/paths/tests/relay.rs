@@ -76,12 +76,7 @@ fn a_relay_lives_as_long_as_the_call() {
     world.turn.manner = Manner::Silent;
     world.run(Duration::from_secs(900));
     assert_eq!(world.kinds(), [CandidateKind::Host], "it is told when it is lost");
-    let lost = world
-        .outputs
-        .iter()
-        .filter(|o| matches!(o, PathOutput::Lost(_)))
-        .count();
-    assert_eq!(lost, 1);
+    assert_eq!(world.lost(), 1);
     world.turn.manner = Manner::Good;
     world.run(Duration::from_secs(60));
     assert_eq!(world.kinds().len(), 2, "and asked for again");
@@ -207,4 +202,45 @@ fn the_sample_responses_of_rfc_5769_are_read() {
             assert!(!trusted, "byte {at}");
         }
     }
+}
+
+#[test]
+fn a_server_that_was_started_anew_is_noticed_and_asked_again() {
+    for url in [TURN_URL, "turn:u:p@h?transport=tcp"] {
+        let mut world = World::new(url, Manner::Good, IcePolicy::All);
+        world.run(Duration::from_secs(40));
+        assert_eq!(world.lost(), 0, "asked now and then, it is there");
+        world.turn.manner = Manner::Forgot;
+        world.run(Duration::from_secs(16));
+        assert_eq!(world.lost(), 1, "noticed by itself");
+        assert_eq!(world.kinds(), [CandidateKind::Host, CandidateKind::Relayed]);
+        // In doubt, at once.
+        world.paths.doubt(world.now);
+        world.run(Duration::from_secs(1));
+        assert_eq!(world.lost(), 2);
+        assert_eq!(world.kinds(), [CandidateKind::Host, CandidateKind::Relayed]);
+    }
+}
+
+#[test]
+fn a_server_that_died_is_noticed_within_two_seconds_of_doubt() {
+    let mut world = World::new(TURN_URL, Manner::Good, IcePolicy::All);
+    world.run(Duration::from_secs(1));
+    world.turn.manner = Manner::Silent;
+    world.paths.doubt(world.now);
+    world.run(Duration::from_millis(1800));
+    assert_eq!(world.lost(), 1);
+    assert_eq!(
+        world.paths.report(),
+        "turn:turn.example.org:3478: no answer yet",
+        "it is asked again"
+    );
+    // And again for as long as there is doubt.
+    for _ in 0..5 {
+        world.run(Duration::from_secs(4));
+        world.paths.doubt(world.now);
+    }
+    world.turn.manner = Manner::Good;
+    world.run(Duration::from_secs(2));
+    assert_eq!(world.kinds(), [CandidateKind::Host, CandidateKind::Relayed]);
 }
