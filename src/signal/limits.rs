@@ -14,6 +14,10 @@ pub const PING_AFTER: Duration = Duration::from_secs(20);
 /// A socket that said nothing for so long, not even to two pings, is dead.
 pub const DEAD_AFTER: Duration = Duration::from_secs(45);
 
+/// After a change of the network a socket that stays silent for this long is taken to be dead: long enough
+/// for two of TCP's first repetitions, short enough for who waits for a path.
+pub const DOUBTED_FOR: Duration = Duration::from_millis(1500);
+
 /// A reader who does not take a message for so long is closed, so that nothing piles up.
 pub const WRITE_WITHIN: Duration = Duration::from_millis(500);
 
@@ -90,6 +94,8 @@ pub struct Liveness {
     heard: Instant,
     spoke: Instant,
     pinged: Instant,
+    /// Since when it is doubted that the other end can be reached.
+    doubted: Option<Instant>,
 }
 
 /// What [`Liveness`] asks for.
@@ -99,7 +105,7 @@ pub enum Check {
     Fine,
     /// Send a ping.
     Ping,
-    /// Nothing came for [`DEAD_AFTER`]: close.
+    /// Nothing came for [`DEAD_AFTER`], or in doubt for [`DOUBTED_FOR`]: close.
     Dead,
 }
 
@@ -110,12 +116,20 @@ impl Liveness {
             heard: now,
             spoke: now,
             pinged: now,
+            doubted: None,
         }
+    }
+
+    /// The network changed: send a ping now; nothing heard for [`DOUBTED_FOR`] means that the socket is dead.
+    pub fn doubt(&mut self, now: Instant) {
+        self.pinged = now;
+        self.doubted.get_or_insert(now);
     }
 
     /// Something came in, a pong included.
     pub fn handle_heard(&mut self, now: Instant) {
         self.heard = now;
+        self.doubted = None;
     }
 
     /// Something went out.
@@ -126,12 +140,17 @@ impl Liveness {
     /// When to [`check`](Self::check) next.
     pub fn deadline(&self) -> Instant {
         let quiet = self.heard.min(self.spoke);
-        (quiet.max(self.pinged) + PING_AFTER).min(self.heard + DEAD_AFTER)
+        (quiet.max(self.pinged) + PING_AFTER).min(self.dead_at())
+    }
+
+    fn dead_at(&self) -> Instant {
+        let silent = self.heard + DEAD_AFTER;
+        self.doubted.map_or(silent, |at| silent.min(at + DOUBTED_FOR))
     }
 
     /// What is to be done now. A ping asked for counts as sent.
     pub fn check(&mut self, now: Instant) -> Check {
-        if now >= self.heard + DEAD_AFTER {
+        if now >= self.dead_at() {
             Check::Dead
         } else if now >= self.deadline() {
             self.pinged = now;
@@ -187,6 +206,19 @@ mod tests {
             live.handle_spoke(now);
             live.handle_heard(now);
         }
+    }
+
+    #[test]
+    fn a_doubted_end_answers_soon_or_is_dead() {
+        let start = start();
+        let mut live = Liveness::new(start);
+        live.doubt(start + SECOND);
+        live.doubt(start + 2 * SECOND);
+        let due = start + SECOND + DOUBTED_FOR;
+        assert_eq!(live.deadline(), due, "a second doubt grants no more time");
+        assert_eq!(live.check(due), Check::Dead);
+        live.handle_heard(due);
+        assert_eq!(live.check(due), Check::Fine);
     }
 
     #[test]

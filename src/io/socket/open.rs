@@ -12,7 +12,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 use url::Url;
 
-use super::{Invite, JoinRequest, Stream, read, write};
+use super::client::{Stream, read, write};
+use super::{Invite, JoinRequest};
 use crate::io::{clock, tls};
 use crate::signal::limits::Liveness;
 use crate::signal::message::{ClientMessage, ErrorCode, MAX_MESSAGE, ServerMessage, VERSION};

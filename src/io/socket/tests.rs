@@ -1,3 +1,4 @@
+use super::client::Backoff;
 use super::*;
 use crate::signal::message::VERSION;
 
