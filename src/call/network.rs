@@ -59,6 +59,12 @@ impl Call {
         self.settle(now);
     }
 
+    /// An interface or a route changed, whether or not an address did.
+    pub fn handle_network(&mut self, now: Instant) {
+        self.paths.doubt(now);
+        self.settle(now);
+    }
+
     /// Where a STUN or TURN server is: its addresses, each with the own address that the system would
     /// send from; or why that is not known.
     pub fn handle_resolved(
@@ -109,9 +115,18 @@ impl Call {
             PathOutput::Found(candidate) => self.with_all(now, |someone| {
                 someone.peer.add_local_candidate(candidate.clone(), now);
             }),
-            PathOutput::Lost(candidate) => self.with_all(now, |someone| {
-                someone.peer.remove_local_candidate(&candidate, now);
-            }),
+            PathOutput::Lost(candidate) => {
+                self.with_all(now, |someone| {
+                    someone.peer.remove_local_candidate(&candidate, now);
+                });
+                let (paths, news) = (&self.paths, &mut self.news);
+                for (id, someone) in &self.people {
+                    let source = someone.peer.source().filter(|own| !paths.is_own(*own));
+                    if source == Some(candidate.addr()) {
+                        news.push_back((id.clone(), News::Cut));
+                    }
+                }
+            }
             PathOutput::Complete => self.with_all(now, |someone| someone.peer.end_candidates()),
             other => self.out.push_back(Output::Path(other)),
         }
@@ -150,7 +165,7 @@ impl Reception<'_> {
             return false;
         };
         someone.peer.note_mapping((source, destination), bytes);
-        someone.peer.handle_packet(packet, bytes.len(), self.now);
+        someone.peer.handle_packet(packet, bytes, self.now);
         gather(id, someone, self.now, self.out, self.news);
         true
     }

@@ -16,9 +16,7 @@ use crate::units::{Bitrate, Size};
 /// Silence so soon after the own socket came back means that the other side had given up.
 const REJOINED: Duration = Duration::from_secs(5);
 
-/// Another path is sought at once by the side that calls, and by the other one so much later; again after
-/// so long, as long as nothing comes.
-const SEEK_LATER: Duration = Duration::from_millis(1500);
+/// Another path is sought again after so long, as long as nothing comes.
 const SEEK_AGAIN: Duration = Duration::from_secs(4);
 
 /// Something happened that changes the call.
@@ -32,6 +30,8 @@ pub(super) enum News {
     Disconnected,
     /// The connection cannot go on, and why.
     Broken(String),
+    /// The own end of the path is gone.
+    Cut,
     ChannelOpen,
     Control(Control),
     KeyframeWanted,
@@ -57,6 +57,7 @@ impl Call {
             News::Connected => self.handle_connected(id, now),
             News::Disconnected => self.handle_disconnected(id, now),
             News::Broken(why) => self.handle_broken(id, &why, now),
+            News::Cut => self.handle_cut(id, now),
             News::ChannelOpen => self.handle_channel(id, now),
             News::Control(message) => self.handle_control(id, message, now),
             News::KeyframeWanted => self.handle_keyframe_wanted(id, now),
@@ -107,6 +108,17 @@ impl Call {
         if someone.said_bye || (someone.presence == Presence::Lost && !someone.peer.is_alive()) {
             self.part(id, "left", now);
         }
+    }
+
+    fn handle_cut(&mut self, id: &PeerId, now: Instant) {
+        let Some(someone) = self.people.get_mut(id).filter(|s| s.connected.is_some()) else {
+            return;
+        };
+        someone.cut(now);
+        let since = someone.peer.last_heard();
+        let why = "the address that the path began at is gone".to_owned();
+        self.path(id, PathState::Unstable { since }, why);
+        self.seek(id, now);
     }
 
     fn handle_channel(&mut self, id: &PeerId, now: Instant) {
@@ -222,13 +234,12 @@ impl Call {
                 let why = "nothing has come for two seconds".to_owned();
                 self.path(id, PathState::Unstable { since }, why);
                 // One side asks; the other only if that one does not notice, or cannot be heard either.
-                let wait = if self.makes_calls_to(id) {
-                    Duration::ZERO
-                } else {
-                    SEEK_LATER
-                };
+                let calls = self.makes_calls_to(id);
                 if let Some(someone) = self.people.get_mut(id) {
-                    someone.seek = Some(now + wait);
+                    match calls {
+                        true => someone.seek = Some(now),
+                        false => someone.seek_later(now),
+                    }
                 }
             }
             Alarm::Restored => {
@@ -239,11 +250,15 @@ impl Call {
     }
 
     /// Seeks another path for a connection that stays otherwise: an ICE restart (RFC 8445, 2.4).
-    fn seek(&mut self, id: &PeerId, now: Instant) {
+    pub(super) fn seek(&mut self, id: &PeerId, now: Instant) {
         let Some(someone) = self.people.get_mut(id) else {
             return;
         };
         someone.seek = Some(now + SEEK_AGAIN);
+        self.paths.doubt(now);
+        let Some(someone) = self.people.get_mut(id) else {
+            return;
+        };
         if someone.presence == Presence::Here && someone.peer.is_described() {
             let why = "nothing comes by this path; another is sought".to_owned();
             self.path(id, PathState::Restarting, why);

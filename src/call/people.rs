@@ -15,6 +15,9 @@ const DEFAULT_VIEWPORT: (Size, u32) = (Size::new(320, 180), 30);
 /// How long the sender waits for the viewport before it sends [`DEFAULT_VIEWPORT`].
 const VIEWPORT_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Another path is sought at once by the side that calls, and by the other one so much later.
+const SEEK_LATER: Duration = Duration::from_millis(1500);
+
 /// Until a path is sought again after none was found; it doubles with each try, up to the longest.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 const RETRY_AT_MOST: Duration = Duration::from_secs(60);
@@ -55,6 +58,8 @@ pub(super) struct Someone {
     pub(super) since: Instant,
     pub(super) connected: Option<Instant>,
     pub(super) unstable: bool,
+    /// When the own end of the path went away; nothing has come since.
+    pub(super) cut: Option<Instant>,
     pub(super) failed: bool,
     /// Tries to find a path anew since there last was one.
     pub(super) tries: u32,
@@ -82,6 +87,7 @@ impl Someone {
             since: now,
             connected: None,
             unstable: false,
+            cut: None,
             failed: false,
             tries: 0,
             retry: None,
@@ -124,6 +130,21 @@ impl Someone {
     pub(super) fn is_heard(&self, now: Instant) -> bool {
         let silence = now.saturating_duration_since(self.peer.last_heard());
         self.peer.is_connected() && self.peer.is_alive() && silence < UNSTABLE_AFTER
+    }
+
+    /// The own end of the path went away: nothing can come by it.
+    pub(super) fn cut(&mut self, now: Instant) {
+        (self.cut, self.unstable) = (Some(now), true);
+    }
+
+    /// Another path is sought, unless the other side does so first.
+    pub(super) fn seek_later(&mut self, now: Instant) {
+        self.seek = Some(now + SEEK_LATER);
+    }
+
+    /// Nothing comes, and another path is needed.
+    pub(super) fn needs_path(&self) -> bool {
+        self.connected.is_some() && self.unstable
     }
 
     /// No path was found: when the next try is due, for the side that makes it.
@@ -172,7 +193,8 @@ impl Someone {
             self.viewport = Some(DEFAULT_VIEWPORT);
             return Some(Alarm::NoViewport);
         }
-        let unstable = silence >= UNSTABLE_AFTER;
+        self.cut = self.cut.filter(|at| self.peer.last_heard() <= *at);
+        let unstable = self.cut.is_some() || silence >= UNSTABLE_AFTER;
         let changed = unstable != self.unstable;
         self.unstable = unstable;
         if changed {

@@ -54,6 +54,10 @@ impl Call {
             if someone.is_heard(now) {
                 // Packets that waited while this machine slept say nothing about the present.
                 someone.rejoined = Some(now);
+                if someone.needs_path() {
+                    // What was said to the socket of before was lost with it.
+                    self.seek(&member.id, now);
+                }
             } else {
                 self.call_anew(&member.id, now);
             }
@@ -67,10 +71,20 @@ impl Call {
     }
 
     /// They will call: the newcomer does. An offer that they did not answer went to a socket they no
-    /// longer have, and is withdrawn.
+    /// longer have, and is withdrawn. If it was to find another path for a call that stands, it is made again
+    /// unless they say something first.
     fn handle_joined(&mut self, member: Member, now: Instant) {
         self.meet(&member, now);
-        if self.people.get(&member.id).is_some_and(|s| s.peer.is_offering()) {
+        let Some(someone) = self.people.get_mut(&member.id) else {
+            return;
+        };
+        if !someone.peer.is_offering() {
+            return;
+        }
+        if someone.needs_path() {
+            someone.peer.withdraw_offer();
+            someone.seek_later(now);
+        } else {
             self.renew(&member.id, now);
         }
     }
@@ -102,13 +116,7 @@ impl Call {
             Body::Description(description) => {
                 let result = match description.kind.as_str() {
                     "offer" => self.handle_offer(from, &description.sdp, now),
-                    "answer" => {
-                        let mut result = Ok(());
-                        self.with(from, now, |s| {
-                            result = s.peer.accept_answer(&description.sdp, now)
-                        });
-                        result
-                    }
+                    "answer" => self.handle_answer(from, &description.sdp, now),
                     _ => Ok(()),
                 };
                 match result {
@@ -139,6 +147,20 @@ impl Call {
         }
         let mut result = Ok(());
         self.with(from, now, |someone| result = someone.peer.accept_offer(sdp, now));
+        result
+    }
+
+    fn handle_answer(&mut self, from: &PeerId, sdp: &str, now: Instant) -> Result<(), NegotiationError> {
+        let mut result = Ok(());
+        let Some(someone) = self.people.get(from) else {
+            return result;
+        };
+        if someone.peer.is_offering() && someone.peer.is_other_session(sdp) {
+            // To go on was offered, but they have begun anew.
+            self.call_anew(from, now);
+        } else {
+            self.with(from, now, |s| result = s.peer.accept_answer(sdp, now));
+        }
         result
     }
 

@@ -156,15 +156,6 @@ fn who_vanishes_is_missed_and_then_gone() {
     world.run(3 * SECOND);
     world.b.is_gone = true;
     let gone = world.elapsed();
-    let unstable = |event: &Event| {
-        matches!(
-            event,
-            Event::Path {
-                state: PathState::Unstable { .. },
-                ..
-            }
-        )
-    };
     assert!(world.run_until(4 * SECOND, |world| world.a.has_event(unstable)));
     let noticed = world.a.when(unstable).unwrap() - gone;
     assert!(noticed < Duration::from_millis(2300), "{noticed:?}");
@@ -298,7 +289,7 @@ fn what_is_written_arrives_once_and_in_order_whatever_the_line() {
 
 #[test]
 fn who_slept_is_met_again() {
-    for sleep in [3, 13, 40] {
+    for sleep in [3, 13, 40, 60] {
         let mut world = World::new(clean(), sleep);
         world.meet();
         world.run(3 * SECOND);
@@ -316,6 +307,77 @@ fn who_slept_is_met_again() {
             world.a.events,
             world.b.events
         );
+    }
+}
+
+fn unstable(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Path {
+            state: PathState::Unstable { .. },
+            ..
+        }
+    )
+}
+
+/// With 100 ms of round trip: a new address is offered at once, over the socket that stands or over the one
+/// that is made anew.
+#[test]
+fn who_are_both_silent_are_not_taken_to_be_gone() {
+    let mut world = World::new(bursty(), 74);
+    world.meet();
+    let now = world.now;
+    for side in [&mut world.a, &mut world.b] {
+        side.call.set_source(None, now);
+        side.call.set_mic(false, now);
+    }
+    world.run(60 * SECOND);
+    for side in [&world.a, &world.b] {
+        assert!(side.has_event(connected));
+        let noticed = side.events.iter().filter(|(_, event)| unstable(event)).count();
+        assert!(noticed <= 1, "{noticed} times in a minute");
+    }
+}
+
+#[test]
+fn a_call_goes_on_over_another_address() {
+    let slow = NetemConfig::new().latency(Duration::from_millis(50));
+    for (seed, is_rejoined) in [(70, false), (71, true), (72, false), (73, true)] {
+        let mut world = World::new(slow, seed);
+        world.meet();
+        world.run(5 * SECOND);
+        let moved = world.elapsed();
+        world.move_a("10.0.0.9:1009");
+        if is_rejoined {
+            world.forget_signals();
+            world.run(Duration::from_millis(400));
+            world.rejoin_a();
+        }
+        let before = (world.a.seen.len(), world.b.seen.len());
+        let back = |world: &World| world.a.seen.len() > before.0 + 20 && world.b.seen.len() > before.1 + 20;
+        assert!(
+            world.run_until(3 * SECOND, back),
+            "seed {seed}: {:?} {:?}",
+            world.a.events,
+            world.b.events
+        );
+        assert_eq!(world.a.when(unstable), Some(moved), "said at once");
+        for side in [&world.a, &world.b] {
+            let calls = side.events.iter().filter(|(_, event)| connected(event));
+            assert_eq!(calls.count(), 1, "seed {seed}: it is the same call");
+        }
+        world.run(10 * SECOND);
+        let last = |event: &Event| match event {
+            Event::Path { state, .. } => Some(*state),
+            _ => None,
+        };
+        let state = world
+            .a
+            .events
+            .iter()
+            .filter_map(|(_, event)| last(event))
+            .next_back();
+        assert_eq!(state, Some(PathState::Restored));
     }
 }
 

@@ -153,9 +153,9 @@ impl Peer {
         self.rtc.accepts(packet)
     }
 
-    /// Takes a packet of so many bytes. What is malformed or forged is dropped by str0m.
-    pub(super) fn handle_packet(&mut self, packet: Input<'_>, bytes: usize, now: Instant) {
-        self.meter.received(bytes, now);
+    /// Takes a packet that these bytes are. What is malformed or forged is dropped by str0m.
+    pub(super) fn handle_packet(&mut self, packet: Input<'_>, bytes: &[u8], now: Instant) {
+        self.meter.received(bytes.len(), is_media(bytes), now);
         if let Err(error) = self.rtc.handle_input(packet) {
             tracing::debug!(%error, "a packet was refused");
         }
@@ -297,7 +297,7 @@ impl Peer {
                 }
                 Ok(Output::Transmit(transmit)) => {
                     self.meter.sent(transmit.contents.len());
-                    if transmit.contents.first().is_some_and(|byte| *byte >= 20) {
+                    if is_media(&transmit.contents) {
                         self.path = Some((transmit.source, transmit.destination));
                     }
                     let is_relayed = self.relayed.contains(&transmit.source);
@@ -359,4 +359,9 @@ impl Peer {
             _ => {}
         }
     }
+}
+
+/// DTLS, RTP or RTCP, and not STUN (RFC 7983).
+fn is_media(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|byte| *byte >= 20)
 }

@@ -80,6 +80,11 @@ impl Peer {
         self.pending.is_some()
     }
 
+    /// The offer that is out is not to be answered any more.
+    pub(in crate::call) fn withdraw_offer(&mut self) {
+        self.pending = None;
+    }
+
     /// Both descriptions are there.
     pub(in crate::call) fn is_described(&self) -> bool {
         self.described

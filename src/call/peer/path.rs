@@ -21,7 +21,7 @@ impl Peer {
             return;
         };
         let candidate = Candidate {
-            candidate: added.to_sdp_string(),
+            candidate: unnamed(&added.to_sdp_string()),
             ..Candidate::default()
         };
         self.drain(now);
@@ -106,5 +106,42 @@ impl Peer {
         let is_relayed = self.relayed.contains(&source);
         let local = if is_relayed { "relay" } else { of(seen, own) };
         (local, of(destination, &self.remote_candidates))
+    }
+}
+
+/// A candidate without the name of the ICE session (`ufrag`, RFC 8839, 5.4): one that is found while a
+/// restart is offered belongs to the session to come, whose name str0m takes on with the answer; the other side
+/// would pass it over under the old one.
+fn unnamed(candidate: &str) -> String {
+    let mut words: Vec<&str> = candidate.split(' ').collect();
+    if let Some(at) = words.iter().position(|word| *word == "ufrag") {
+        words.drain(at..words.len().min(at + 2));
+    }
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_candidate_is_told_without_its_sessions_name() {
+        for (told, wanted) in [
+            (
+                "candidate:1 1 udp 9 10.0.0.1 5 typ host ufrag abc",
+                "candidate:1 1 udp 9 10.0.0.1 5 typ host",
+            ),
+            (
+                "candidate:1 1 udp 9 10.0.0.1 5 typ host ufrag abc network-id 1",
+                "candidate:1 1 udp 9 10.0.0.1 5 typ host network-id 1",
+            ),
+            (
+                "candidate:1 1 udp 9 10.0.0.1 5 typ host",
+                "candidate:1 1 udp 9 10.0.0.1 5 typ host",
+            ),
+            ("ufrag", ""),
+        ] {
+            assert_eq!(unnamed(told), wanted);
+        }
     }
 }

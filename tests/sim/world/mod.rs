@@ -150,6 +150,28 @@ impl World {
         self.a.call.handle_server(ServerMessage::PeerJoined(bob), now);
     }
 
+    /// The first one's network changes: what was its address is none any more.
+    pub fn move_a(&mut self, address: &str) {
+        let old = std::mem::replace(&mut self.a.address, address.parse().expect("an address"));
+        let now = self.now;
+        self.a.call.add_local_address(self.a.address, now);
+        self.a.call.remove_local_address(old, now);
+        self.a.call.handle_network(now);
+    }
+
+    /// The first one's socket at the meeting point is made anew.
+    pub fn rejoin_a(&mut self) {
+        let (ann, bob, now) = (self.a.member(), self.b.member(), self.now);
+        self.a.signals_in.clear();
+        let welcome = ServerMessage::Welcome {
+            id: ann.id.clone(),
+            peers: vec![bob],
+            ice_servers: vec![],
+        };
+        self.a.call.handle_server(welcome, now);
+        self.b.call.handle_server(ServerMessage::PeerJoined(ann), now);
+    }
+
     /// What is on its way through the meeting point is lost.
     pub fn forget_signals(&mut self) {
         self.settle();
@@ -294,6 +316,8 @@ fn deliver(side: &mut Side, start: Instant, now: Instant) {
     side.line_in.handle_input(Input::Timeout(now));
     while let Some(output) = side.line_in.poll_output() {
         match output {
+            // To an address that it had when this was sent.
+            NetemOutput::Packet(packet) if packet.destination != side.address => {}
             NetemOutput::Packet(packet) if !side.is_gone => {
                 let (kind, under_way) = (Kind::of(&packet.bytes), now - packet.sent);
                 side.trace.came.push((now - start, kind, under_way));
