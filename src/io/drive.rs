@@ -21,6 +21,7 @@ use super::encode::Encoding;
 use super::error::CallError;
 use super::front::{Front, Happening, Report, Want};
 use super::headless;
+use super::interfaces::Watch;
 use super::meet::Meeting;
 use super::servers::{ServerEvent, Servers};
 use super::signals::{Asked, Signals};
@@ -72,6 +73,8 @@ struct Driver {
     epoch: Instant,
     call: Call,
     udp: Udp,
+    /// `None` where the system gives no word of its network.
+    network: Option<Watch>,
     servers: Servers,
     meeting: Meeting,
     socket: Socket,
@@ -112,6 +115,7 @@ enum Step {
     Source(SourceEvent),
     Socket(SocketEvent),
     Server(ServerEvent),
+    Network(std::io::Result<()>),
     Front(Vec<Want>),
     Moved(Box<Meeting>),
     Quit,
@@ -162,6 +166,12 @@ impl Driver {
                 None => std::future::pending().await,
             }
         };
+        let network = async {
+            match &mut self.network {
+                Some(network) => network.changed().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             asked = asked => Step::Asked(asked),
@@ -171,6 +181,7 @@ impl Driver {
             () = timeout => Step::Timeout,
             wants = self.front.next() => Step::Front(wants),
             event = self.servers.event() => Step::Server(event),
+            changed = network => Step::Network(changed),
             event = self.socket.event() => Step::Socket(event),
             Some(event) = self.decoded.recv() => Step::Decoded(event),
             Some(event) = self.sources.recv() => Step::Source(event),
@@ -192,6 +203,7 @@ impl Driver {
             Step::Front(wants) => self.wants.extend(wants),
             Step::Socket(event) => self.handle_socket(event, now)?,
             Step::Server(event) => self.handle_server(event, now),
+            Step::Network(changed) => self.handle_network(changed, now),
             Step::Decoded(DecodeEvent::Trouble(peer)) => self.call.want_keyframe(&peer, now),
             // What was decoded of somebody who left meanwhile is nobody's.
             Step::Decoded(DecodeEvent::Size(peer, size)) if self.decoders.contains_key(&peer) => {

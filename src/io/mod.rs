@@ -11,6 +11,7 @@ pub mod encode;
 pub mod error;
 pub mod front;
 pub mod headless;
+pub mod interfaces;
 pub mod lan;
 pub mod meet;
 pub mod page;

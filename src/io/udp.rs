@@ -7,6 +7,8 @@ use std::task::Poll;
 
 use tokio::net::UdpSocket;
 
+use super::interfaces::Snapshot;
+
 /// Larger than any packet that str0m or a browser sends.
 const LARGEST_PACKET: usize = 2000;
 
@@ -16,31 +18,83 @@ const BURST: usize = 64;
 /// The sockets.
 pub struct Udp {
     sockets: Vec<(SocketAddr, UdpSocket)>,
+    snapshot: Snapshot,
     buffer: Box<[u8; LARGEST_PACKET]>,
 }
 
+/// What became of the sockets after a change of the network.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Sockets that were bound.
+    pub new: Vec<SocketAddr>,
+    /// Sockets that were closed: their addresses are gone.
+    pub gone: Vec<SocketAddr>,
+}
+
 impl Udp {
-    /// Binds a port of the system's choice on every address of every interface; on loopback where there
-    /// is no other, since each candidate is one more to try with each of the others'.
+    /// Binds a port of the system's choice on every address that is worth one ([`Snapshot`]).
     ///
     /// # Errors
     /// Where not one address can be bound.
     pub fn bind() -> io::Result<Self> {
-        let mut sockets = Vec::new();
+        let mut udp = Self {
+            sockets: Vec::new(),
+            snapshot: Snapshot::default(),
+            buffer: Box::new([0; LARGEST_PACKET]),
+        };
+        let (_, error) = udp.follow(Snapshot::take(&[])?);
+        match error {
+            Some(error) if udp.sockets.is_empty() => Err(error),
+            _ => Ok(udp),
+        }
+    }
+
+    /// Looks at the interfaces anew: binds what came, closes what went. `None`: nothing changed.
+    pub fn update(&mut self) -> Option<Change> {
+        let bound: Vec<IpAddr> = self.sockets.iter().map(|(own, _)| own.ip()).collect();
+        let snapshot = match Snapshot::take(&bound) {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                tracing::warn!(%error, "the interfaces cannot be looked at");
+                return None;
+            }
+        };
+        // One that could not be bound before is tried again.
+        let is_same = snapshot == self.snapshot && snapshot.addresses.len() == self.sockets.len();
+        if is_same {
+            return None;
+        }
+        let (change, error) = self.follow(snapshot);
+        if let Some(error) = error {
+            tracing::debug!(%error, "an address cannot be bound");
+        }
+        Some(change)
+    }
+
+    fn follow(&mut self, snapshot: Snapshot) -> (Change, Option<io::Error>) {
+        let mut change = Change::default();
         let mut last = None;
-        for address in local_addresses()? {
-            match bind_one(address) {
-                Ok(socket) => sockets.push((socket.local_addr()?, socket)),
+        self.sockets.retain(|(own, _)| {
+            let stays = snapshot.addresses.contains(&own.ip());
+            if !stays {
+                change.gone.push(*own);
+            }
+            stays
+        });
+        for address in &snapshot.addresses {
+            if self.sockets.iter().any(|(own, _)| own.ip() == *address) {
+                continue;
+            }
+            match bind_one(*address) {
+                Ok((own, socket)) => {
+                    change.new.push(own);
+                    self.sockets.push((own, socket));
+                }
                 Err(error) => last = Some(error),
             }
         }
-        match last {
-            Some(error) if sockets.is_empty() => Err(error),
-            _ => Ok(Self {
-                sockets,
-                buffer: Box::new([0; LARGEST_PACKET]),
-            }),
-        }
+        self.snapshot = snapshot;
+        (change, last)
     }
 
     /// The bound addresses: the host candidates.
@@ -88,26 +142,9 @@ impl Udp {
     }
 }
 
-fn bind_one(address: IpAddr) -> io::Result<UdpSocket> {
+fn bind_one(address: IpAddr) -> io::Result<(SocketAddr, UdpSocket)> {
     let socket = std::net::UdpSocket::bind((address, 0))?;
     socket.set_nonblocking(true)?;
-    UdpSocket::from_std(socket)
-}
-
-/// Link-local addresses are left out: they need a scope that a candidate cannot carry.
-fn local_addresses() -> io::Result<Vec<IpAddr>> {
-    let mut addresses: Vec<_> = if_addrs::get_if_addrs()?
-        .into_iter()
-        .map(|interface| interface.ip())
-        .filter(|ip| match ip {
-            IpAddr::V4(v4) => !v4.is_link_local(),
-            IpAddr::V6(v6) => !v6.is_unicast_link_local(),
-        })
-        .collect();
-    addresses.sort();
-    addresses.dedup();
-    if addresses.iter().any(|ip| !ip.is_loopback()) {
-        addresses.retain(|ip| !ip.is_loopback());
-    }
-    Ok(addresses)
+    let socket = UdpSocket::from_std(socket)?;
+    Ok((socket.local_addr()?, socket))
 }

@@ -109,6 +109,27 @@ impl Driver {
         }
     }
 
+    /// The network changed, or what tells of it is no more.
+    pub(super) fn handle_network(&mut self, changed: std::io::Result<()>, now: Instant) {
+        if let Err(error) = changed {
+            tracing::warn!(%error, "changes of the network are not noticed any more");
+            self.network = None;
+        }
+        let Some(change) = self.udp.update() else {
+            return;
+        };
+        tracing::info!(?change, "the network changed");
+        // What came first, so that there is something to offer in place of what went.
+        for address in change.new {
+            self.call.add_local_address(address, now);
+        }
+        for address in change.gone {
+            self.call.remove_local_address(address, now);
+        }
+        self.socket.doubt();
+        self.call.handle_network(now);
+    }
+
     /// Meets the others at another server; who is known stays known, and calls go on.
     pub(super) fn handle_moved(&mut self, meeting: Meeting, now: Instant) {
         self.refused = None;

@@ -13,6 +13,7 @@ use crate::io::clock;
 use crate::io::encode::Encoding;
 use crate::io::error::CallError;
 use crate::io::front::{EchoFront, Front, Happening, HeadlessFront, TerminalFront};
+use crate::io::interfaces::Watch;
 use crate::io::meet::Meeting;
 use crate::io::screen;
 use crate::io::servers::Servers;
@@ -59,6 +60,14 @@ impl Driver {
             },
             sound_sender,
         )?;
+        // Before the addresses are looked at, so that no change is missed.
+        let network = match Watch::new() {
+            Ok(network) => Some(network),
+            Err(error) => {
+                tracing::warn!(%error, "changes of the network are not noticed");
+                None
+            }
+        };
         let udp = Udp::bind().map_err(CallError::Udp)?;
         // Before the terminal is taken, so that no signal finds it without its restorer.
         let is_echo = options.interface == Interface::Echo;
@@ -102,6 +111,7 @@ impl Driver {
             epoch,
             call,
             udp,
+            network,
             servers: Servers::default(),
             meeting,
             socket,
