@@ -29,7 +29,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use self::ice::Ice;
 use self::relay::{RelayOptions, RelayServer};
 use self::websocket::{Event, Order, Outbox};
-use super::{clock, page};
+use super::clock;
 use crate::signal::limits::Limits;
 use crate::signal::message::IceServer;
 use crate::signal::relay::Secret;
@@ -191,8 +191,9 @@ impl Server {
             .route("/", get(http::home))
             .route("/healthz", get(async || "ok\n"))
             .route("/ws", get(http::websocket))
+            .route("/page/{version}/{*name}", get(http::part))
             .route("/{room}", get(http::room))
-            .fallback(async || page::not_found())
+            .fallback(http::not_found)
             .with_state(Arc::new(shared));
         tokio::select! {
             () = shutdown => {}

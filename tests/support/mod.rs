@@ -6,6 +6,7 @@
 
 #![allow(dead_code)] // Each test file uses its own part.
 
+pub mod browser;
 pub mod files;
 pub mod program;
 pub mod socket;

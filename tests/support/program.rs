@@ -300,6 +300,11 @@ impl Server {
         Self { program, url }
     }
 
+    /// Its page, `http://127.0.0.1:PORT`.
+    pub fn page(&self) -> String {
+        format!("http://{}", self.address())
+    }
+
     /// `127.0.0.1:PORT`.
     pub fn address(&self) -> String {
         let url = url::Url::parse(&self.url).expect("the server knows its URL");

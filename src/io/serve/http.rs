@@ -9,7 +9,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, State};
 use axum::http::header::{HOST, ORIGIN};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use url::Url;
 
@@ -26,7 +26,7 @@ const READ_BUFFER: usize = 4 * 1024;
 const WRITE_BUFFER: usize = 8 * 1024;
 
 pub(super) async fn home(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    page::home(&public_url(&headers, shared.local))
+    page::home(&public_url(&headers, shared.local), &headers)
 }
 
 pub(super) async fn room(
@@ -35,9 +35,18 @@ pub(super) async fn room(
     Path(name): Path<String>,
 ) -> Response {
     if !is_room_name(&name) {
-        return page::not_found();
+        return page::not_found(&format!("/{name}"));
     }
-    page::room(&public_url(&headers, shared.local), &name)
+    page::room(&public_url(&headers, shared.local), &name, &headers)
+}
+
+pub(super) async fn part(headers: HeaderMap, Path((version, name)): Path<(String, String)>) -> Response {
+    page::part(&version, &name, &headers)
+        .unwrap_or_else(|| page::not_found(&format!("/page/{version}/{name}")))
+}
+
+pub(super) async fn not_found(uri: Uri) -> Response {
+    page::not_found(uri.path())
 }
 
 pub(super) async fn websocket(

@@ -1,0 +1,234 @@
+// The room: who is there, a peer for each, and what they say. The newcomer calls everyone; where it
+// is nobody's turn, the larger identity calls, as in the program's src/call.
+
+import { Peer } from "./peer.js";
+import { Signaling } from "./signaling.js";
+
+const VERSION = 1;
+/** A path is sought for so long before that is said. */
+const CONNECT_WITHIN = 15_000;
+/** Silence after which somebody whose socket is gone as well is taken to have left. */
+const ABSENT_AFTER = 5000;
+/** Without a path for so long, it is begun anew, over a fresh connection. */
+const ANEW_AFTER = 30_000;
+
+export class Room {
+  id = null;
+  people = new Map();
+  #local;
+  #on;
+  #signaling;
+  #name;
+  #iceServers = [];
+  #clock = 0;
+
+  /**
+   * Of `on` these are called: `joined()`, `came(person)`, `left(person, reason)`, `changed(person)`,
+   * `chat(person, text)`, `refused(code, message)`, `lost()`, `viewport(person)` (which is to answer
+   * what can be shown of that person: `{camera, screen}`).
+   */
+  constructor({ url, room, name, local, on }) {
+    this.#local = local;
+    this.#on = on;
+    this.#name = name;
+    this.#signaling = new Signaling(url, { room, name }, {
+      welcome: (message) => this.#welcome(message),
+      joined: (member) => this.#joined(member),
+      left: (id, reason) => this.#left(id, reason),
+      signal: (from, body) => this.#signal(from, body),
+      refused: (code, message) => {
+        // The meeting point may not want us back, and the calls go on all the same.
+        this.#on.refused(code, message);
+      },
+      lost: () => this.#on.lost(),
+    });
+    this.#signaling.open();
+    this.#clock = setInterval(() => this.#look(), 1000);
+  }
+
+  /** What is sent changed. */
+  sendAnew() {
+    for (const { peer } of this.people.values()) {
+      peer.send();
+      peer.tell(this.#local.mute);
+    }
+  }
+
+  /** What can be shown of somebody changed. */
+  show(person) {
+    if (!person.open) return;
+    const { camera, screen } = this.#on.viewport(person);
+    for (const [of, viewport] of Object.entries(person.tracks.screen ? { camera, screen } : { camera })) {
+      const key = JSON.stringify(viewport);
+      if (person.shown[of] === key) continue;
+      person.shown[of] = key;
+      person.peer.tell({ type: "viewport", ...viewport, ...(of === "screen" && { of }) });
+    }
+  }
+
+  say(text) {
+    for (const { peer } of this.people.values()) peer.tell({ type: "chat", text });
+  }
+
+  leave() {
+    clearInterval(this.#clock);
+    for (const { peer } of this.people.values()) peer.tell({ type: "bye" });
+    this.#signaling.leave();
+    for (const { peer } of this.people.values()) peer.close();
+    this.people.clear();
+  }
+
+  #welcome({ id, peers, iceServers }) {
+    this.id = id;
+    this.#iceServers = iceServers ?? [];
+    this.#on.joined();
+    for (const person of this.people.values()) person.here = false;
+    for (const member of peers) {
+      const person = this.#meet(member);
+      if (person.peer.connected) person.peer.offerAgain();
+      else this.#call(person);
+    }
+    for (const person of this.people.values()) {
+      if (!person.here && !person.peer.connected) this.#part(person, "lost");
+    }
+  }
+
+  #joined(member) {
+    const known = this.people.get(member.id);
+    const person = this.#meet(member);
+    // An offer that they did not answer went to a socket that they no longer have.
+    if (known && !known.peer.described) this.#renew(person);
+    else if (known) known.peer.offerAgain();
+  }
+
+  #left(id, reason) {
+    const person = this.people.get(id);
+    if (!person) return;
+    person.here = false;
+    if (reason === "left" || !person.peer.connected) this.#part(person, reason);
+  }
+
+  #signal(from, { description, candidate }) {
+    const person = this.people.get(from);
+    if (!person) return;
+    if (!description) return person.peer.candidate(candidate);
+    if (description.type === "offer") {
+      const glare = person.peer.offering;
+      const polite = this.id < from;
+      // In glare over the first offers, the one that gives way begins with an empty connection.
+      const gives = glare && polite && !person.peer.described;
+      if (gives || (person.peer.isOther(description.sdp) && (polite || !glare))) this.#renew(person);
+    }
+    person.peer.describe(description).catch((error) => {
+      person.trouble = `the call was not agreed upon: ${error.message}`;
+      this.#on.changed(person);
+    });
+  }
+
+  #meet({ id, name }) {
+    let person = this.people.get(id);
+    if (!person) {
+      person = { id, name, here: true, muted: { mic: false, camera: false, screen: false }, tracks: {} };
+      this.people.set(id, person);
+      this.#renew(person);
+      this.#on.came(person);
+    }
+    person.here = true;
+    if (person.name !== name) {
+      person.name = name;
+      this.#on.changed(person);
+    }
+    return person;
+  }
+
+  #call(person) {
+    if (person.peer.described || person.peer.offering) this.#renew(person);
+    person.peer.call();
+  }
+
+  /** Gives a person a fresh peer. */
+  #renew(person) {
+    person.peer?.close();
+    person.since = performance.now();
+    person.state = "connecting";
+    person.trouble = null;
+    person.open = false;
+    person.shown = {};
+    person.tracks = {};
+    const peer = new Peer({
+      polite: this.id < person.id,
+      iceServers: this.#iceServers,
+      local: this.#local,
+      send: (body) => person.peer === peer && this.#signaling.send(person.id, body),
+      on: {
+        open: () => {
+          // The viewport first: it is what the other side waits for.
+          person.open = true;
+          this.show(person);
+          peer.tell({ type: "hello", name: this.#name, version: VERSION });
+          peer.tell(this.#local.mute);
+        },
+        message: (message) => this.#message(person, message),
+        track: (what, track) => {
+          person.tracks = { ...person.tracks, [what]: track };
+          this.#on.changed(person);
+        },
+        state: (state) => person.peer === peer && this.#moved(person, state),
+      },
+    });
+    person.peer = peer;
+  }
+
+  #message(person, message) {
+    switch (message.type) {
+      case "hello":
+        if (typeof message.name === "string" && message.name) person.name = message.name.slice(0, 64);
+        break;
+      case "mute":
+        person.muted = { mic: message.mic === true, camera: message.camera === true, screen: message.screen === true };
+        break;
+      case "chat":
+        if (typeof message.text === "string") this.#on.chat(person, message.text.slice(0, 8000));
+        return;
+      case "bye":
+        return this.#part(person, "left");
+      default:
+        return;
+    }
+    this.#on.changed(person);
+  }
+
+  #moved(person, state) {
+    if (state === "closed") return;
+    if (state === "connected") person.trouble = null;
+    person.state = state;
+    person.since = performance.now();
+    this.#on.changed(person);
+  }
+
+  /** Looks at everyone's clock, and at sizes that changed under the encoder (a phone was turned). */
+  #look() {
+    const now = performance.now();
+    for (const person of [...this.people.values()]) {
+      person.peer.shape();
+      if (person.peer.connected) continue;
+      const waited = now - person.since;
+      if (!person.here && waited > ABSENT_AFTER) {
+        this.#part(person, "lost");
+      } else if (waited > ANEW_AFTER) {
+        if (this.id > person.id) this.#call(person);
+        else this.#renew(person);
+        this.#on.changed(person);
+      } else if (waited > CONNECT_WITHIN && !person.trouble) {
+        person.trouble = "no-path";
+        this.#on.changed(person);
+      }
+    }
+  }
+
+  #part(person, reason) {
+    if (!this.people.delete(person.id)) return;
+    person.peer.close();
+    this.#on.left(person, reason);
+  }
+}
