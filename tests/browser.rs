@@ -3,45 +3,13 @@
 
 mod support;
 
-use std::path::PathBuf;
-
 use facetty::media::stamp;
-use facetty::units::Size;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::browser::{Browser, Setup};
-use support::files;
+use support::files::{self, CLIP, CLIP_FRAMES, Folder};
 use support::program::{Program, Server, person, source};
 use support::socket::Socket;
-use tempfile::TempDir;
-
-const CLIP: Size = Size::new(320, 240);
-const CLIP_FRAMES: u32 = 90;
-const TONE_HZ: f32 = 700.0;
-
-/// Files for one test.
-struct Folder(TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("there is room for temporary files"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn clip(&self) -> String {
-        let path = self.path("clip.y4m");
-        files::write_stamped_clip(&path, CLIP, CLIP_FRAMES);
-        source("y4m", &path)
-    }
-
-    fn tone(&self) -> String {
-        let path = self.path("tone.wav");
-        files::write_tone(&path, TONE_HZ, 2);
-        source("wav", &path)
-    }
-}
 
 /// A terminal with a stamped clip and a tone, which keeps what it sees and hears.
 struct Terminal {
@@ -483,4 +451,37 @@ fn a_screen_reader_finds_its_way() {
         finds("the end");
         browser.check();
     }
+}
+
+#[test]
+fn another_path_is_sought_and_the_call_goes_on() {
+    let (_server, mut browser, mut ann) = met();
+    let flows = |browser: &Browser| {
+        let decoded = number(&browser.row("inbound-rtp", "video"), "framesDecoded");
+        browser.row_where("inbound-rtp", "video", |row| {
+            number(row, "framesDecoded") > decoded + 10.0
+        });
+    };
+    browser.run(
+        "window.user = () => /ice-ufrag:(.*)/.exec(connections[0].currentRemoteDescription.sdp)[1];
+         window.before = user();
+         connections[0].restartIce();",
+        &[],
+    );
+    browser.until("ICE began anew", "return user() !== before");
+    flows(&browser);
+
+    // Nothing comes, and the browser asks for another path.
+    ann.program.signal(Signal::STOP);
+    browser.shows("the line is weak");
+    ann.program.signal(Signal::CONT);
+    browser.until(
+        "the path is found",
+        "return connections[0].connectionState === 'connected'",
+    );
+    flows(&browser);
+    assert_eq!(browser.run("return connections.length", &[]), 1);
+    ann.program
+        .event_where("stats", |s| s["fps_in"].as_f64() > Some(5.0));
+    browser.check();
 }
