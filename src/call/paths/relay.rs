@@ -13,7 +13,7 @@ use turn_client_proto::tcp::TurnClientTcp;
 use turn_client_proto::types::{AddressFamily, TransportType, TurnCredentials};
 use turn_client_proto::udp::TurnClientUdp;
 use turn_types::stun::attribute::ErrorCode;
-use turn_types::stun::message::{Message, MessageClass};
+use turn_types::stun::message::{Message, MessageClass, TransactionId};
 
 use super::probe::{Probe, Verdict};
 
@@ -54,6 +54,8 @@ pub(super) struct Relay {
     probe: Probe,
     /// What the server last refused.
     error: Option<(u16, String)>,
+    /// The request that it first asked for credentials.
+    challenged: Option<TransactionId>,
     heard: bool,
     ended: bool,
     out: VecDeque<RelayOutput>,
@@ -89,6 +91,7 @@ impl Relay {
             bound: BTreeSet::new(),
             probe: Probe::new((username, password), is_stream, now),
             error: None,
+            challenged: None,
             heard: false,
             ended: false,
             out: VecDeque::new(),
@@ -277,8 +280,15 @@ impl Relay {
         if !self.relayed.is_empty() || !message.has_class(MessageClass::Error) {
             return;
         }
-        if let Ok(error) = message.attribute::<ErrorCode>() {
-            self.error = Some((error.code(), error.reason().to_owned()));
+        let Ok(error) = message.attribute::<ErrorCode>() else {
+            return;
+        };
+        self.error = Some((error.code(), error.reason().to_owned()));
+        // The first asks for credentials. What answers another request was asked with them, and asking on
+        // would only take its time.
+        let id = message.transaction_id();
+        if error.code() == ErrorCode::UNAUTHORIZED && *self.challenged.get_or_insert(id) != id {
+            self.end(self.why());
         }
     }
 

@@ -130,6 +130,28 @@ fn a_server_that_lies_stalls_or_asks_for_ever_is_given_up() {
 }
 
 #[test]
+fn a_wrong_password_is_told_at_once() {
+    for url in [TURN_URL, "turn:u:p@h?transport=tcp"] {
+        let mut world = World::new(url, Manner::AsksForEver, IcePolicy::All);
+        world.run(Duration::from_millis(900));
+        assert!(world.paths.is_complete(), "{url}");
+        assert!(
+            world.paths.report().ends_with("it refuses user and password"),
+            "{url}"
+        );
+        assert_eq!(world.turn.requests, 2, "without credentials, and with them");
+        // Later it may have learnt of the user.
+        world.turn.manner = Manner::Good;
+        world.run(Duration::from_secs(60));
+        assert_eq!(
+            world.kinds(),
+            [CandidateKind::Host, CandidateKind::Relayed],
+            "{url}"
+        );
+    }
+}
+
+#[test]
 fn what_a_stream_brings_that_is_no_turn_ends_it() {
     let mut world = World::new("turn:u:p@h?transport=tcp", Manner::Silent, IcePolicy::All);
     world.run(Duration::from_millis(500));
