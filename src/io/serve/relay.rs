@@ -18,7 +18,9 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use self::streams::Streams;
 use crate::io::clock;
 use crate::io::servers::route;
-use crate::signal::relay::{Action, Client, Closed, HEADROOM, LegId, RelayConfig, Relays, TAILROOM};
+use crate::signal::relay::{
+    Action, Client, Closed, HEADROOM, LegId, Ports, RelayConfig, Relays, TAILROOM, Wanted,
+};
 
 /// The largest datagram.
 const LARGEST: usize = 65_535;
@@ -29,8 +31,13 @@ const BURST: usize = 128;
 /// What the kernel keeps for a socket while the thread is elsewhere: 20 ms of 200 Mbit/s.
 const KERNEL_BUFFER: usize = 1 << 20;
 
-/// Ports that are tried for a relayed address before it counts as too many.
-const TRIES: usize = 32;
+/// Ports that are tried at random for a relayed address, so that nobody guesses them, and then one after
+/// the other from there, before they count as used up.
+const GUESSES: u32 = 16;
+const TRIES: u32 = 1024;
+
+/// So often the system may pick a port that is free for datagrams alone.
+const PICKS: usize = 20;
 
 const WAKE: Token = Token(0);
 const DATAGRAMS: Token = Token(1);
@@ -73,10 +80,9 @@ impl RelayServer {
     pub fn start(options: RelayOptions) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKE)?;
-        let mut udp = UdpSocket::bind(options.listen)?;
+        let (mut udp, mut listener) = bind(options.listen)?;
         let local = udp.local_addr()?;
         enlarge(&udp);
-        let mut listener = TcpListener::bind(local)?;
         poll.registry()
             .register(&mut udp, DATAGRAMS, Interest::READABLE)?;
         poll.registry()
@@ -92,10 +98,20 @@ impl RelayServer {
             .as_ref()
             .and_then(|socket| Some(socket.local_addr().ok()?.port()));
         let stop = Arc::new(AtomicBool::new(false));
+        let opener = Opener::new(&options, local);
+        let mut relays = Relays::new(options.config.clone(), clock::now());
+        if let Some(second) = second_port {
+            relays.set_ports(Ports {
+                addresses: opener.addresses.map(|own| own.map(|(_, public)| public)),
+                main: local.port(),
+                second,
+            });
+        }
+        relays.set_own(own_addresses(&options));
         let wheel = Wheel {
             stop: Arc::clone(&stop),
-            relays: Relays::new(options.config.clone(), clock::now()),
-            opener: Opener::new(&options, local, poll.registry())?,
+            relays,
+            opener,
             streams: Streams::new(listener),
             udp,
             second,
@@ -236,27 +252,23 @@ impl Wheel {
 
     /// Binding requests alone.
     fn read_second(&mut self) -> bool {
-        let now = clock::now();
         let mut buffer = [0; 1500];
         for _ in 0..BURST {
             let Some(socket) = &self.second else { return false };
             match socket.recv_from(&mut buffer) {
-                Ok((length, from)) if buffer.starts_with(&[0, 1]) => {
+                Ok((length, from)) => {
                     let client = Client {
                         address: canonical(from),
                         stream: None,
                     };
-                    let mut open = |_: bool| Err(io::ErrorKind::Unsupported.into());
-                    let times = (now, clock::unix());
-                    let action = self
-                        .relays
-                        .handle_client(client, &buffer[..length], times, &mut open);
-                    if let Action::Reply(bytes) = action {
-                        let _ = socket.send_to(&bytes, from);
-                    }
+                    let _ = match self.relays.handle_second(client, &buffer[..length]) {
+                        Action::Reply(answer) => socket.send_to(&answer, from),
+                        Action::ReplyFromOther(answer) => self.udp.send_to(&answer, from),
+                        _ => Ok(0),
+                    };
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                _ => {}
+                Err(_) => {}
             }
         }
         true
@@ -293,9 +305,7 @@ impl Wheel {
         loop {
             match frames.next_frame() {
                 Ok(Some(frame)) => {
-                    // Of at most 64 KiB; over TCP a copy is not what costs.
-                    let frame = frame.to_vec();
-                    self.handle_client(client, &frame, now, registry);
+                    self.handle_client(client, frame, now, registry);
                 }
                 Ok(None) => break,
                 Err(_) => {
@@ -316,7 +326,7 @@ impl Wheel {
 
     fn handle_client(&mut self, client: Client, bytes: &[u8], now: std::time::Instant, registry: &Registry) {
         let (opener, legs) = (&mut self.opener, &mut self.legs);
-        let mut open = |is_v6: bool| opener.open(is_v6, legs, registry);
+        let mut open = |wanted: Wanted| opener.open(wanted, legs, registry);
         let action = self
             .relays
             .handle_client(client, bytes, (now, clock::unix()), &mut open);
@@ -328,6 +338,11 @@ impl Wheel {
                     self.streams.set_used(id, self.relays.has(client));
                 }
                 self.close_legs(registry);
+            }
+            Action::ReplyFromOther(answer) => {
+                if let Some(second) = &self.second {
+                    let _ = second.send_to(&answer, address_for(second, client.address));
+                }
             }
             Action::ToPeer { leg, peer, data } => {
                 if let Some(socket) = self.legs.get(&leg) {
@@ -365,18 +380,36 @@ impl Wheel {
     }
 }
 
+/// One port for datagrams and connections. One that the system picks for the first may be taken for the
+/// other; then it picks again.
+fn bind(listen: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+    let mut tries = 0;
+    loop {
+        let udp = UdpSocket::bind(listen)?;
+        match TcpListener::bind(udp.local_addr()?) {
+            Ok(listener) => return Ok((udp, listener)),
+            Err(error) if listen.port() != 0 || tries == PICKS => return Err(error),
+            Err(_) => tries += 1,
+        }
+    }
+}
+
 /// To a client, the way it came. What the system does not take now is lost, as on any line.
 fn send(udp: &UdpSocket, streams: &mut Streams, client: Client, bytes: &[u8]) {
     match client.stream {
         Some(id) => streams.send(id, bytes),
         None => {
-            let is_v6 = udp.local_addr().is_ok_and(|local| local.is_ipv6());
-            let to = match client.address {
-                SocketAddr::V4(v4) if is_v6 => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
-                other => other,
-            };
-            let _ = udp.send_to(bytes, to);
+            let _ = udp.send_to(bytes, address_for(udp, client.address));
         }
+    }
+}
+
+/// An address as a socket for both families wants it.
+fn address_for(socket: &UdpSocket, address: SocketAddr) -> SocketAddr {
+    let is_v6 = socket.local_addr().is_ok_and(|local| local.is_ipv6());
+    match address {
+        SocketAddr::V4(v4) if is_v6 => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
+        other => other,
     }
 }
 
@@ -389,7 +422,7 @@ struct Opener {
 }
 
 impl Opener {
-    fn new(options: &RelayOptions, local: SocketAddr, _: &Registry) -> io::Result<Self> {
+    fn new(options: &RelayOptions, local: SocketAddr) -> Self {
         let of = |is_v6: bool| {
             let own = if local.ip().is_unspecified() {
                 (local.is_ipv6() || !is_v6).then(|| primary_ip(is_v6)).flatten()
@@ -399,27 +432,32 @@ impl Opener {
             let public = options.public_ip.filter(|ip| ip.is_ipv6() == is_v6);
             Some((own, public.unwrap_or(own)))
         };
-        Ok(Self {
+        Self {
             addresses: [of(false), of(true)],
             ports: options.ports.clone(),
             next: FIRST,
-        })
+        }
     }
 
     fn open(
         &mut self,
-        is_v6: bool,
+        Wanted { is_v6, is_even }: Wanted,
         legs: &mut BTreeMap<LegId, UdpSocket>,
         registry: &Registry,
     ) -> io::Result<(LegId, SocketAddr)> {
         let (own, public) = self.addresses[usize::from(is_v6)].ok_or(io::ErrorKind::Unsupported)?;
+        let count = u32::from(self.ports.end() - self.ports.start()) + 1;
         let mut last = io::ErrorKind::AddrInUse.into();
-        for _ in 0..TRIES {
-            let mut random = [0; 4];
-            getrandom::fill(&mut random).map_err(io::Error::other)?;
-            let count = u32::from(self.ports.end() - self.ports.start()) + 1;
-            let offset = u16::try_from(u32::from_le_bytes(random) % count).expect("below 65536");
-            let port = self.ports.start() + offset;
+        let mut offset = 0;
+        for at in 0..GUESSES + count.min(TRIES) {
+            offset = match at < GUESSES {
+                true => random()? % count,
+                false => (offset + 1) % count,
+            };
+            let port = self.ports.start() + u16::try_from(offset).expect("below 65536");
+            if is_even && port % 2 == 1 {
+                continue;
+            }
             match UdpSocket::bind((own, port).into()) {
                 Ok(mut socket) => {
                     enlarge(&socket);
@@ -430,11 +468,26 @@ impl Opener {
                     legs.insert(id, socket);
                     return Ok((id, (public, port).into()));
                 }
-                Err(error) => last = error,
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
+                // Out of sockets, say: another port is no better.
+                Err(error) => return Err(error),
             }
         }
         Err(last)
     }
+}
+
+fn random() -> io::Result<u32> {
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(u32::from_le_bytes(random))
+}
+
+/// All addresses of this machine, and the one by which the world reaches it.
+fn own_addresses(options: &RelayOptions) -> Vec<IpAddr> {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let own = interfaces.iter().map(|interface| interface.ip());
+    own.chain(options.public_ip).collect()
 }
 
 /// The address from which the rest of the world is talked to, or else any that is not this machine's

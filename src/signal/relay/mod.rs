@@ -11,6 +11,7 @@
 
 mod allocation;
 mod credentials;
+mod discovery;
 mod policy;
 mod requests;
 
@@ -20,11 +21,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use turn_types::stun::message::Message;
+use turn_types::stun::message::{BINDING, Message, MessageClass};
 
 use self::allocation::{Allocation, Leg};
 
 pub use self::credentials::Secret;
+pub use self::discovery::{other_address_of, request_from_other_port};
 pub use self::policy::is_allowed;
 
 /// Room that a packet of a peer needs before it, to be wrapped for the client in place: a STUN header,
@@ -76,6 +78,15 @@ pub struct Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LegId(pub u64);
 
+/// A socket that an allocation needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// For IPv6, not IPv4.
+    pub is_v6: bool,
+    /// With an even port (RFC 8656, 7.2: EVEN-PORT).
+    pub is_even: bool,
+}
+
 /// What to do with a packet.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
@@ -83,6 +94,8 @@ pub enum Action {
     Drop,
     /// Answer the client.
     Reply(Vec<u8>),
+    /// Answer the client from the server's other port.
+    ReplyFromOther(Vec<u8>),
     /// Send a part of what came to a peer.
     ToPeer {
         /// From this socket.
@@ -121,6 +134,20 @@ pub struct Relays {
     /// When the next look at all allocations is due.
     sweep: Option<Instant>,
     closed: VecDeque<Closed>,
+    ports: Option<Ports>,
+    own: Vec<IpAddr>,
+}
+
+/// The two ports of a server, at which STUN is answered: one that relays, and another, which shows how a
+/// router maps and filters (RFC 5780).
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// The addresses by which the world knows this machine, for IPv4 and IPv6.
+    pub addresses: [Option<IpAddr>; 2],
+    /// The one that relays.
+    pub main: u16,
+    /// The other.
+    pub second: u16,
 }
 
 /// How often expired allocations are looked for. They live for minutes.
@@ -138,7 +165,21 @@ impl Relays {
             users: HashMap::new(),
             sweep: None,
             closed: VecDeque::new(),
+            ports: None,
+            own: Vec::new(),
         }
+    }
+
+    /// These are this machine's addresses: whatever else listens there is not for those who are relayed
+    /// for, unless private peers are allowed.
+    pub fn set_own(&mut self, own: Vec<IpAddr>) {
+        self.own = own;
+    }
+
+    /// There is a second port, which clients are told of. What comes to it goes to
+    /// [`Relays::handle_second`].
+    pub fn set_ports(&mut self, ports: Ports) {
+        self.ports = Some(ports);
     }
 
     /// The client has an allocation.
@@ -157,14 +198,14 @@ impl Relays {
     }
 
     /// A whole message, or channel data, from a client. `unix`: the time in seconds since 1970, against
-    /// which credentials expire. `open` opens a socket for IPv4 (false) or IPv6 (true) and returns it
+    /// which credentials expire. `open` opens a socket and returns it
     /// with the address by which the world reaches it.
     pub fn handle_client(
         &mut self,
         client: Client,
         bytes: &[u8],
         (now, unix): (Instant, u64),
-        open: &mut dyn FnMut(bool) -> io::Result<(LegId, SocketAddr)>,
+        open: &mut dyn FnMut(Wanted) -> io::Result<(LegId, SocketAddr)>,
     ) -> Action {
         match bytes.first().map(|first| first >> 6) {
             Some(0b01) => self.handle_channel_data(client, bytes, now),
@@ -172,6 +213,17 @@ impl Relays {
                 Ok(message) => self.handle_message(client, &message, bytes, (now, unix), open),
                 Err(_) => Action::Drop,
             },
+            _ => Action::Drop,
+        }
+    }
+
+    /// A datagram that came to the second port: STUN's Binding requests are answered, and nothing else.
+    pub fn handle_second(&self, client: Client, bytes: &[u8]) -> Action {
+        match Message::from_bytes(bytes) {
+            Ok(message) if message.has_class(MessageClass::Request) && message.has_method(BINDING) => {
+                let main = self.ports.map(|ports| ports.main);
+                self.binding(client, &message, main)
+            }
             _ => Action::Drop,
         }
     }
@@ -263,8 +315,8 @@ impl Relays {
                 data,
             };
         }
-        // A relayed address on the inside is permitted for what lives here alone.
-        if !is_allowed(peer.ip(), self.config.allow_private) {
+        // A relayed address on the inside, or of this machine, is permitted for what lives here alone.
+        if !self.is_outside(peer.ip()) {
             return Action::Drop;
         }
         Action::ToPeer { leg: id, peer, data }
@@ -272,7 +324,12 @@ impl Relays {
 
     /// Whether a peer at this address may be relayed to. Another allocation here always may.
     fn is_allowed_peer(&self, ip: IpAddr) -> bool {
-        is_allowed(ip, self.config.allow_private) || self.addresses.keys().any(|own| own.ip() == ip)
+        self.is_outside(ip) || self.addresses.keys().any(|own| own.ip() == ip)
+    }
+
+    fn is_outside(&self, ip: IpAddr) -> bool {
+        let private = self.config.allow_private;
+        is_allowed(ip, private) && (private || !self.own.contains(&ip.to_canonical()))
     }
 
     fn remove(&mut self, client: Client) {

@@ -20,7 +20,8 @@ use turn_types::stun::message::{
 
 use super::allocation::{Allocation, Leg};
 use super::credentials::expiry;
-use super::{Action, Client, LegId, Relays, SWEEP};
+use super::discovery::{From, from_where, no_other_address, other_address};
+use super::{Action, Client, LegId, Relays, SWEEP, Wanted};
 
 /// Where credentials hold; nobody sees it.
 const REALM: &str = "facetty";
@@ -39,7 +40,7 @@ struct User {
     key: IntegrityKey,
 }
 
-type Opener<'a> = &'a mut dyn FnMut(bool) -> io::Result<(LegId, SocketAddr)>;
+type Opener<'a> = &'a mut dyn FnMut(Wanted) -> io::Result<(LegId, SocketAddr)>;
 
 impl Relays {
     pub(super) fn handle_message(
@@ -52,7 +53,8 @@ impl Relays {
     ) -> Action {
         match message.class() {
             MessageClass::Request if message.has_method(BINDING) => {
-                Action::Reply(binding_answer(client, message))
+                let second = self.ports.map(|ports| ports.second);
+                self.binding(client, message, second)
             }
             MessageClass::Request => {
                 let method = message.method();
@@ -79,6 +81,21 @@ impl Relays {
             }
             MessageClass::Indication if message.has_method(SEND) => self.send(client, message, bytes, now),
             _ => Action::Drop,
+        }
+    }
+
+    /// Says where the client is seen. `other`: the port that this did not come to.
+    pub(super) fn binding(&self, client: Client, message: &Message<'_>, other: Option<u16>) -> Action {
+        let other = other.filter(|_| client.stream.is_none());
+        let ip = self.ports.and_then(|ports| {
+            let family = usize::from(client.address.is_ipv6());
+            ports.addresses[family]
+        });
+        let named = ip.zip(other).map(SocketAddr::from);
+        match (from_where(message), other) {
+            (From::Same, _) => Action::Reply(binding_answer(client, message, named)),
+            (From::OtherPort, Some(_)) => Action::ReplyFromOther(binding_answer(client, message, named)),
+            (From::OtherPort | From::OtherAddress, _) => Action::Reply(no_other_address(message)),
         }
     }
 
@@ -151,10 +168,12 @@ impl Relays {
             Ok(_) => return Err(Refused(ErrorCode::UNSUPPORTED_TRANSPORT_PROTOCOL)),
             Err(_) => return Err(Refused(ErrorCode::BAD_REQUEST)),
         }
-        if message.has_attribute(EvenPort::TYPE) || message.has_attribute(ReservationToken::TYPE) {
-            // Pairs of ports were for RTP without multiplexing.
+        // Pairs of ports were for RTP without multiplexing; an even one alone can be had.
+        let even = message.attribute::<EvenPort>();
+        if even.as_ref().is_ok_and(EvenPort::requested) || message.has_attribute(ReservationToken::TYPE) {
             return Err(Refused(ErrorCode::INSUFFICIENT_CAPACITY));
         }
+        let is_even = even.is_ok();
         let wanted = families(message)?;
         let held = self.users.get(user.name.as_str()).copied().unwrap_or(0);
         if held >= self.config.limits.of_one {
@@ -166,7 +185,7 @@ impl Relays {
         let (mut legs, mut failed) = ([None, None], Vec::new());
         for family in &wanted {
             let is_v6 = *family == AddressFamily::IPV6;
-            match open(is_v6) {
+            match open(Wanted { is_v6, is_even }) {
                 Ok((id, address)) => legs[usize::from(is_v6)] = Some(Leg { id, address }),
                 Err(error) => failed.push((*family, error.kind())),
             }
@@ -309,10 +328,13 @@ impl Relays {
     }
 }
 
-fn binding_answer(client: Client, message: &Message<'_>) -> Vec<u8> {
+fn binding_answer(client: Client, message: &Message<'_>, other: Option<SocketAddr>) -> Vec<u8> {
     let mut answer = Message::builder_success(message, MessageWriteVec::with_capacity(64));
     let mapped = XorMappedAddress::new(client.address, message.transaction_id());
     add(&mut answer, &mapped);
+    if let Some(other) = other {
+        add(&mut answer, &other_address(other));
+    }
     answer.add_fingerprint().expect("it is the last");
     answer.finish()
 }

@@ -2,7 +2,7 @@
 
 use turn_types::AddressFamily;
 use turn_types::attribute::{
-    ChannelNumber, Data, Lifetime, RequestedAddressFamily, RequestedTransport, XorPeerAddress,
+    ChannelNumber, Data, EvenPort, Lifetime, RequestedAddressFamily, RequestedTransport, XorPeerAddress,
     XorRelayedAddress,
 };
 use turn_types::message::{ALLOCATE, CHANNEL_BIND, CREATE_PERMISSION, DATA, REFRESH, SEND};
@@ -60,11 +60,12 @@ impl Bench {
 
     fn give(&mut self, client: Client, bytes: &[u8]) -> Action {
         let (opened, ip) = (&mut self.opened, self.ip);
-        let mut open = |is_v6: bool| {
-            if is_v6 {
+        let mut open = |wanted: Wanted| {
+            if wanted.is_v6 {
                 return Err(io::ErrorKind::Unsupported.into());
             }
             *opened += 1;
+            *opened += u64::from(wanted.is_even && *opened % 2 == 1);
             let port = u16::try_from(50_000 + *opened).expect("few");
             Ok((LegId(*opened), SocketAddr::new(ip, port)))
         };
@@ -92,6 +93,31 @@ impl Bench {
         attributes: &[&dyn AttributeWrite],
         id: TransactionId,
     ) -> (Answer, Vec<u8>) {
+        let request = self.signed(client, user, method, attributes, id);
+        let key = key_of(user, &self.secret.password(user));
+        let Action::Reply(bytes) = self.give(client, &request) else {
+            panic!("a request is answered");
+        };
+        let read = Message::from_bytes(&bytes).expect("an answer");
+        let answer = answer_of(&read);
+        if answer != Answer::Error(401) && answer != Answer::Error(438) {
+            assert!(
+                read.validate_integrity(&key).is_ok(),
+                "answers are signed: {answer:?}"
+            );
+        }
+        (answer, bytes)
+    }
+
+    /// A request of this user that holds now.
+    fn signed(
+        &self,
+        client: Client,
+        user: &str,
+        method: Method,
+        attributes: &[&dyn AttributeWrite],
+        id: TransactionId,
+    ) -> Vec<u8> {
         let nonce = self
             .secret
             .nonce(client.address, self.now.duration_since(tests_epoch()).as_secs());
@@ -113,18 +139,7 @@ impl Bench {
         request
             .add_message_integrity(&key, IntegrityAlgorithm::Sha1)
             .expect("room");
-        let Action::Reply(bytes) = self.give(client, &request.finish()) else {
-            panic!("a request is answered");
-        };
-        let read = Message::from_bytes(&bytes).expect("an answer");
-        let answer = answer_of(&read);
-        if answer != Answer::Error(401) && answer != Answer::Error(438) {
-            assert!(
-                read.validate_integrity(&key).is_ok(),
-                "answers are signed: {answer:?}"
-            );
-        }
-        (answer, bytes)
+        request.finish()
     }
 
     fn allocate(&mut self, client: Client, user: &str) -> (Answer, Vec<u8>) {

@@ -43,7 +43,6 @@ fn credentials_are_needed_and_must_hold() {
         bench.relays.is_empty() && bench.opened == 0,
         "nothing is left of them"
     );
-    // A nonce ages.
     bench.secret = Secret::new(b"secret");
     let ann = user("ann");
     assert_eq!(bench.allocate(client(5), &ann).0, Answer::Success);
@@ -51,6 +50,113 @@ fn credentials_are_needed_and_must_hold() {
     assert_eq!(bench.permit(client(5), &user("eve"), PEER), Answer::Error(441));
     assert_eq!(bench.permit(client(6), &ann, PEER), Answer::Error(437));
     assert_eq!(bench.allocate(client(5), &ann).0, Answer::Error(437));
+}
+
+#[test]
+fn what_was_overheard_is_of_no_use_elsewhere_nor_for_ever() {
+    let mut bench = Bench::new(false, RelayLimits::default());
+    let (ann, id) = (user("ann"), TransactionId::generate());
+    let transport = RequestedTransport::new(RequestedTransport::UDP);
+    let request = bench.signed(client(5), &ann, ALLOCATE, &[&transport], id);
+    let refusal = |bench: &mut Bench, from| {
+        let Action::Reply(bytes) = bench.give(from, &request) else {
+            panic!("a request is answered");
+        };
+        let answer = Message::from_bytes(&bytes).expect("an answer");
+        let nonce = answer.attribute::<Nonce>().map(|nonce| nonce.nonce().to_owned());
+        (answer_of(&answer), nonce.is_ok())
+    };
+    // From another address, or over a connection of another port: the nonce is not theirs.
+    assert_eq!(refusal(&mut bench, client(6)), (Answer::Error(438), true));
+    // An hour later the nonce is stale, and a fresh one comes with the refusal.
+    bench.now += Duration::from_secs(3600);
+    assert_eq!(refusal(&mut bench, client(5)), (Answer::Error(438), true));
+    assert!(bench.relays.is_empty() && bench.opened == 0);
+}
+
+#[test]
+fn an_even_port_can_be_had_and_a_pair_cannot() {
+    let mut bench = Bench::new(false, RelayLimits::default());
+    let udp = RequestedTransport::new(RequestedTransport::UDP);
+    let ann = user("ann");
+    let (answer, bytes) = bench.ask(client(5), &ann, ALLOCATE, &[&udp, &EvenPort::new(false)]);
+    assert_eq!(answer, Answer::Success);
+    let message = Message::from_bytes(&bytes).expect("an answer");
+    let relayed = message.attribute::<XorRelayedAddress>().expect("an address");
+    assert_eq!(relayed.addr(message.transaction_id()).port() % 2, 0);
+    let (answer, _) = bench.ask(client(6), &ann, ALLOCATE, &[&udp, &EvenPort::new(true)]);
+    assert_eq!(answer, Answer::Error(508));
+}
+
+#[test]
+fn what_else_this_machine_serves_is_out_of_reach() {
+    for (allow, refused) in [(false, true), (true, false)] {
+        let mut bench = Bench::new(allow, RelayLimits::default());
+        let own = address("198.51.100.7:22");
+        bench.relays.set_own(vec![own.ip(), bench.ip]);
+        let ann = user("ann");
+        bench.allocate(client(5), &ann);
+        let wanted = if refused {
+            Answer::Error(403)
+        } else {
+            Answer::Success
+        };
+        assert_eq!(bench.permit(client(5), &ann, &own.to_string()), wanted);
+        // Where relayed addresses are, they are permitted; other ports are not sent to.
+        let beside = SocketAddr::new(bench.ip, 22).to_string();
+        assert_eq!(bench.permit(client(5), &ann, &beside), Answer::Success);
+        let action = bench.give(client(5), &send_indication(&beside, b"query"));
+        assert_eq!(action == Action::Drop, refused, "{action:?}");
+    }
+}
+
+#[test]
+fn the_second_port_answers_stun_alone() {
+    let mut bench = Bench::new(false, RelayLimits::default());
+    bench.relays.set_ports(Ports {
+        addresses: [Some(bench.ip), None],
+        main: 3478,
+        second: 3479,
+    });
+    let me = client(5);
+    let plain = Message::builder_request(BINDING, MessageWriteVec::new()).finish();
+    let other = |bytes: &[u8]| {
+        let answer = Message::from_bytes(bytes).expect("an answer");
+        let seen = answer.attribute::<XorMappedAddress>().expect("an address");
+        assert_eq!(seen.addr(answer.transaction_id()), me.address);
+        other_address_of(&answer).expect("the other port").port()
+    };
+    let Action::Reply(bytes) = bench.give(me, &plain) else {
+        panic!("an answer")
+    };
+    assert_eq!(other(&bytes), 3479);
+    let Action::Reply(bytes) = bench.relays.handle_second(me, &plain) else {
+        panic!("an answer");
+    };
+    assert_eq!(other(&bytes), 3478);
+    // Where the answer is wanted from the other port, it leaves from there.
+    let changed = request_from_other_port(TransactionId::generate());
+    assert!(matches!(bench.give(me, &changed), Action::ReplyFromOther(_)));
+    assert!(matches!(
+        bench.relays.handle_second(me, &changed),
+        Action::ReplyFromOther(_)
+    ));
+    // Over a connection there is no other port.
+    let stream = Client {
+        stream: Some(1),
+        ..me
+    };
+    let Action::Reply(bytes) = bench.give(stream, &changed) else {
+        panic!("an answer")
+    };
+    assert_eq!(
+        answer_of(&Message::from_bytes(&bytes).expect("an answer")),
+        Answer::Error(420)
+    );
+    let allocate = Message::builder_request(ALLOCATE, MessageWriteVec::new()).finish();
+    for junk in [&allocate[..], b"", b"\0\x01\0\x08", &[0x40, 0, 0, 0]] {
+        assert_eq!(bench.relays.handle_second(me, junk), Action::Drop);
+    }
 }
 
 #[test]
@@ -171,7 +277,69 @@ fn a_thousand_allocations_stand_beside_each_other() {
     );
 }
 
+/// A message that holds, of one of the kinds that a client sends.
+fn honest(bench: &Bench, kind: u8, id: TransactionId) -> Vec<u8> {
+    let ann = user("ann");
+    let peer = XorPeerAddress::new(address(PEER), id);
+    let udp = RequestedTransport::new(RequestedTransport::UDP);
+    let (lifetime, number) = (Lifetime::new(600), ChannelNumber::new(0x4000));
+    match kind % 7 {
+        0 => bench.signed(client(6), &ann, ALLOCATE, &[&udp], id),
+        1 => bench.signed(client(5), &ann, REFRESH, &[&lifetime], id),
+        2 => bench.signed(client(5), &ann, CREATE_PERMISSION, &[&peer], id),
+        3 => bench.signed(client(5), &ann, CHANNEL_BIND, &[&number, &peer], id),
+        4 => send_indication(PEER, b"some data"),
+        5 => request_from_other_port(id),
+        _ => [&[0x40, 0, 0, 9][..], b"some data"].concat(),
+    }
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    /// What holds, with some bytes changed, cut off or put in: nothing panics, a signature that does not
+    /// fit changes nothing, and data leaves to nobody but who was permitted.
+    #[test]
+    fn what_was_changed_on_its_way_does_no_harm(
+        kind in any::<u8>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0_u8..4), 1..6),
+    ) {
+        let mut bench = Bench::new(false, RelayLimits::default());
+        let ann = user("ann");
+        bench.allocate(client(5), &ann);
+        prop_assert_eq!(bench.permit(client(5), &ann, PEER), Answer::Success);
+        let mut bytes = honest(&bench, kind, TransactionId::from(u128::from(kind) + 7));
+        let whole = bytes.clone();
+        for (at, byte, how) in changes {
+            if bytes.is_empty() {
+                break;
+            }
+            let at = at.index(bytes.len());
+            match how {
+                0 => bytes[at] = byte,
+                1 => bytes[at] ^= 1 << (byte % 8),
+                2 => bytes.truncate(at),
+                _ => bytes.insert(at, byte),
+            }
+        }
+        let from = if kind % 7 == 0 { client(6) } else { client(5) };
+        match bench.give(from, &bytes) {
+            Action::ToPeer { peer, data, .. } => {
+                prop_assert_eq!(peer.ip(), address(PEER).ip());
+                prop_assert!(data.end <= bytes.len());
+            }
+            Action::Loop { .. } => prop_assert!(false, "nobody else is here"),
+            Action::Reply(answer) | Action::ReplyFromOther(answer) => {
+                prop_assert!(Message::from_bytes(&answer).is_ok());
+            }
+            Action::Drop => {}
+        }
+        let _ = bench.relays.handle_second(from, &bytes);
+        // The signature covers all but what comes after it (a fingerprint, of which there is none here).
+        let is_same = bytes.starts_with(&whole);
+        prop_assert!(bench.relays.len() == 1 || (kind % 7 == 0 && is_same));
+    }
+
     #[test]
     fn hostile_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..300), like_stun: bool) {
         let mut bench = Bench::new(false, RelayLimits::default());
