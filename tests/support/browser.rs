@@ -41,7 +41,7 @@ pub struct Browser {
     _profile: TempDir,
     /// Console messages that are meant to come.
     expected: Vec<&'static str>,
-    checked: std::cell::Cell<bool>,
+    checked: bool,
 }
 
 /// What a browser is started with.
@@ -111,7 +111,7 @@ impl Browser {
             session: String::new(),
             _profile: profile,
             expected: Vec::new(),
-            checked: std::cell::Cell::new(false),
+            checked: false,
         };
         let made = browser.ask("POST", "/session", &capabilities);
         browser.session = made["sessionId"].as_str().expect("a session").to_owned();
@@ -300,14 +300,9 @@ impl Browser {
         self.expected.push(part);
     }
 
-    /// What the console says does not matter.
-    pub fn unchecked(&self) {
-        self.checked.set(true);
-    }
-
     /// Fails where the page had an error, or the browser a warning about it.
     pub fn check(&mut self) {
-        self.unchecked();
+        self.checked = true;
         let wrong = self.run("return window.wrong", &[]);
         assert_eq!(wrong, json!([]), "errors of the page");
         let told = self.console();
@@ -352,7 +347,7 @@ impl Drop for Browser {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
         if !thread::panicking() {
-            assert!(self.checked.get(), "the page's errors were not looked at");
+            assert!(self.checked, "the page's errors were not looked at");
         }
     }
 }
@@ -412,8 +407,7 @@ fn port_of(stdout: ChildStdout) -> u16 {
     port.recv_timeout(DEADLINE).expect("chromedriver says its port")
 }
 
-/// Waits.
-pub fn pause(duration: Duration) {
+fn pause(duration: Duration) {
     let (never, nothing): (_, Receiver<()>) = channel();
     let _ = nothing.recv_timeout(duration);
     drop(never);

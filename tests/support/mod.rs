@@ -12,3 +12,4 @@ pub mod program;
 pub mod socket;
 pub mod ssh;
 pub mod terminal;
+pub mod turn;

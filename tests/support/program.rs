@@ -1,5 +1,7 @@
 //! The real program as a child process: events out, commands in.
 
+#![allow(clippy::print_stderr)] // Why nothing was tested.
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -277,6 +279,17 @@ pub fn command<S: AsRef<str>>(args: &[S]) -> Command {
     command
 }
 
+/// The first of these programs that this machine has; `None`, with a word, where it has none of them.
+pub fn installed<'a>(names: &[&'a str]) -> Option<&'a str> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let has = |name: &&&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    let found = names.iter().find(has).copied();
+    if found.is_none() {
+        eprintln!("skipped: {} is not installed", names[0]);
+    }
+    found
+}
+
 /// A meeting point of its own on a port of its own.
 pub struct Server {
     program: Program,
@@ -292,13 +305,7 @@ impl Server {
 
     /// On this address.
     pub fn listen(address: &str) -> Self {
-        Self::with(address, &[])
-    }
-
-    /// On this address, with `more` options.
-    pub fn with(address: &str, more: &[&str]) -> Self {
-        let args = ["serve", "--listen", address, "--no-turn", "--headless"];
-        let mut program = Program::start(&[&args, more].concat());
+        let mut program = Program::start(&["serve", "--listen", address, "--no-turn", "--headless"]);
         let url = program.event("serving")["url"]
             .as_str()
             .expect("a URL")
@@ -309,6 +316,25 @@ impl Server {
     /// Its page, `http://127.0.0.1:PORT`.
     pub fn page(&self) -> String {
         format!("http://{}", self.address())
+    }
+
+    /// On a free port of the loopback, with a relay; where that is, and the process.
+    pub fn with_relay(more: &[&str]) -> (Self, std::net::SocketAddr, u32) {
+        let args = [
+            "serve",
+            "--headless",
+            "--listen",
+            "127.0.0.1:0",
+            "--turn-listen",
+            "127.0.0.1:0",
+        ];
+        let mut program = Program::start(&[&args, more].concat());
+        let serving = program.event("serving");
+        let word = |field: &str| serving[field].as_str().expect("a word").to_owned();
+        let relay = word("relay").parse().expect("an address");
+        let pid = u32::try_from(program.pid.as_raw_nonzero().get()).expect("above zero");
+        let url = word("url");
+        (Self { program, url }, relay, pid)
     }
 
     /// `127.0.0.1:PORT`.
