@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{Cli, Command, MediaArgs, ServeArgs};
 use crate::config::Config;
 use crate::io::devices::Listing;
+use crate::io::doctor::{self, DoctorOptions, Outcome};
 use crate::io::drive::{self, Place};
 use crate::io::error::CallError;
 use crate::io::headless::Events;
@@ -20,8 +21,14 @@ use crate::io::serve::{Server, urls};
 use crate::io::signals::Signals;
 use crate::io::{clock, demo, play};
 
-/// What ends the program otherwise than as asked: an exit status and a line.
-struct Failure(u8, String);
+/// What ends the program otherwise than as asked: an exit status and a line, where it is not said yet.
+struct Failure(u8, Option<String>);
+
+impl Failure {
+    fn new(status: u8, line: String) -> Self {
+        Self(status, Some(line))
+    }
+}
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -29,7 +36,9 @@ pub fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(status, line)) => {
-            let _ = writeln!(std::io::stderr(), "facetty: {line}");
+            if let Some(line) = line {
+                let _ = writeln!(std::io::stderr(), "facetty: {line}");
+            }
             ExitCode::from(status)
         }
     }
@@ -37,7 +46,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     let mut config = match Config::path(|name| std::env::var(name).ok()) {
-        Some(path) => Config::load(&path).map_err(|error| Failure(2, error.to_string()))?,
+        Some(path) => Config::load(&path).map_err(|error| Failure::new(2, error.to_string()))?,
         None => Config::default(),
     };
     if let Ok(server) = std::env::var("FACETTY_SERVER")
@@ -45,7 +54,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     {
         config.server = Some(server);
     }
-    let usage = |line| Failure(2, line);
+    let usage = |line| Failure::new(2, line);
     match cli.command {
         Some(Command::Serve(args)) => block_on(serve(args)),
         Some(Command::Demo(args)) => {
@@ -56,11 +65,15 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Play(args)) => {
             let options = args.resolve(&config).map_err(usage)?;
             let play = play::run(options);
-            block_on(async { play.await.map_err(|error| Failure(1, error.to_string())) })
+            block_on(async { play.await.map_err(|error| Failure::new(1, error.to_string())) })
         }
         Some(Command::Devices) => {
             let _ = write!(std::io::stdout(), "{}", Listing::of_system());
             Ok(())
+        }
+        Some(Command::Doctor(args)) => {
+            let options = args.resolve(&config).map_err(usage)?;
+            block_on(examine(options))
         }
         None => {
             let log = open_log(&cli.call.media)?;
@@ -74,17 +87,28 @@ fn run(cli: Cli) -> Result<(), Failure> {
 /// One thread drives everything: sockets and timers of one call, or of a server's rooms.
 fn block_on(task: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure(1, format!("the runtime does not start: {error}")))?;
+    let runtime = runtime.map_err(|error| Failure::new(1, format!("the runtime does not start: {error}")))?;
     let result = runtime.block_on(task);
     // A thread that waits in a read of standard input keeps nobody.
     runtime.shutdown_background();
     result
 }
 
+async fn examine(options: DoctorOptions) -> Result<(), Failure> {
+    match doctor::run(options).await {
+        Ok(Outcome::Fine) => Ok(()),
+        Ok(Outcome::Failing) => Err(Failure(1, None)),
+        // As a shell tells of it.
+        Ok(Outcome::Interrupted(signal)) => Err(Failure(128 + u8::try_from(signal).unwrap_or(0), None)),
+        Err(error) => Err(Failure::new(1, format!("standard output takes nothing: {error}"))),
+    }
+}
+
 async fn serve(args: ServeArgs) -> Result<(), Failure> {
+    allow_many_sockets();
     let headless = args.headless;
-    let config = args.resolve().map_err(|line| Failure(2, line))?;
-    let failure = |error: &dyn std::fmt::Display| Failure(1, error.to_string());
+    let config = args.resolve().map_err(|line| Failure::new(2, line))?;
+    let failure = |error: &dyn std::fmt::Display| Failure::new(1, error.to_string());
     let server = Server::bind(config).map_err(|error| failure(&error))?;
     let mut signals = Signals::new(false).map_err(|error| failure(&error))?;
     let bound = server.local_addr();
@@ -129,13 +153,27 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// As many sockets as the system lets this process have: the usual limit, 1024, is for programs that
+/// `select`, and a relay has a socket for each who is relayed for.
+fn allow_many_sockets() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// Begins to log where a file was named, and says which.
 fn open_log(media: &MediaArgs) -> Result<Option<std::path::PathBuf>, Failure> {
     let Some(path) = media.log.clone() else {
         return Ok(None);
     };
     let file = open_for_append(&path).map_err(|error| {
-        Failure(
+        Failure::new(
             1,
             format!(
                 "--log {}: {error}; choose a file that can be written",
@@ -162,6 +200,6 @@ fn open_for_append(path: &Path) -> std::io::Result<File> {
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
-        Failure(error.status(), error.to_string())
+        Failure::new(error.status(), error.to_string())
     }
 }

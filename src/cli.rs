@@ -45,6 +45,41 @@ pub enum Command {
     Play(PlayArgs),
     /// List cameras, microphones and speakers
     Devices,
+    /// Check terminal, devices and network, and say what will not work and why
+    #[command(after_help = DOCTOR_STATUS)]
+    Doctor(DoctorArgs),
+}
+
+const DOCTOR_STATUS: &str = "Exit status: 0 where all is well or goes on with less (warnings), 1 where something \
+                             fails, 2 for wrong usage. It takes ten seconds at most.";
+
+/// What is to be checked, as a call would use it.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The meeting point, as for a call [env: FACETTY_SERVER]
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// A STUN or TURN server, as for a call (repeatable)
+    #[arg(long, value_name = "URL")]
+    pub ice_server: Vec<Server>,
+    /// Which ways are to work: all, or those by a relay alone [default: all]
+    #[arg(long, value_name = "P", value_enum)]
+    pub ice_policy: Option<Policy>,
+    /// The camera, as for a call; it is opened for a moment [default: auto]
+    #[arg(long, value_name = "SRC")]
+    pub camera: Option<String>,
+    /// The microphone, as for a call; it is listened to for a moment [default: auto]
+    #[arg(long, value_name = "SRC")]
+    pub mic: Option<String>,
+    /// The speaker, as for a call; nothing is to be heard [default: auto]
+    #[arg(long, value_name = "SINK")]
+    pub speaker: Option<String>,
+    /// Colours of the terminal; NO_COLOR means mono [default: auto]
+    #[arg(long, value_name = "DEPTH", value_enum)]
+    pub color: Option<Color>,
+    /// A JSON object for each line, and one with the counts at the end
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A call.

@@ -3,9 +3,12 @@
 use clap::{CommandFactory, ValueEnum};
 use url::Url;
 
-use super::{CallArgs, Cli, CodecChoice, Color, MAX_BITRATE, MediaArgs, PlayArgs, Policy, ShowArgs, Switch};
-use crate::call::paths::IcePolicy;
+use super::{
+    CallArgs, Cli, CodecChoice, Color, DoctorArgs, MAX_BITRATE, MediaArgs, PlayArgs, Policy, ShowArgs, Switch,
+};
+use crate::call::paths::{IcePolicy, Server};
 use crate::config::Config;
+use crate::io::doctor::DoctorOptions;
 use crate::io::drive::{CallOptions, Interface};
 use crate::io::play::PlayOptions;
 use crate::io::screen::ScreenConfig;
@@ -36,9 +39,7 @@ impl CallArgs {
         let named = self.server.or_else(|| config.server.clone());
         options.server = match (invited_by, named) {
             (Some(server), _) => Some(server),
-            (None, Some(text)) => {
-                Some(Invite::parse_server(&text).map_err(|e| format!("--server '{text}': {e}"))?)
-            }
+            (None, Some(text)) => Some(named_server(&text)?),
             (None, None) => None,
         };
         options.by_code = self.invite.is_some() && Code::of_room(&room).is_some();
@@ -53,18 +54,6 @@ impl MediaArgs {
     /// # Errors
     /// A sentence that names the option and the remedy.
     pub fn resolve(self, config: &Config) -> Result<CallOptions, String> {
-        let camera = self
-            .camera
-            .or_else(|| config.camera.clone())
-            .unwrap_or_else(|| "auto".into());
-        let mic = self
-            .mic
-            .or_else(|| config.mic.clone())
-            .unwrap_or_else(|| "auto".into());
-        let speaker = self
-            .speaker
-            .or_else(|| config.speaker.clone())
-            .unwrap_or_else(|| "auto".into());
         let name = self
             .name
             .or_else(|| config.name.clone())
@@ -79,17 +68,6 @@ impl MediaArgs {
             (None, Some(text)) => Switch::from_str(text, false).map_err(|e| format!("aec: {e}"))?,
             (None, None) => Switch::On,
         };
-        let ice_policy = match (self.ice_policy, &config.ice_policy) {
-            (Some(policy), _) => policy,
-            (None, Some(text)) => Policy::from_str(text, false).map_err(|e| format!("ice-policy: {e}"))?,
-            (None, None) => Policy::All,
-        };
-        let mut ice_servers = self.ice_server;
-        if ice_servers.is_empty() {
-            for text in config.ice_server.iter().flatten() {
-                ice_servers.push(text.parse().map_err(|e| format!("ice-server {text}: {e}"))?);
-            }
-        }
         let screen = self.show.resolve(config)?;
         let fps = self.fps.or(config.fps).unwrap_or(30);
         if !(1..=60).contains(&fps) {
@@ -105,15 +83,9 @@ impl MediaArgs {
             by_code: false,
             server: None,
             name: SafeText::name(&name),
-            camera: camera
-                .parse::<CameraSource>()
-                .map_err(|e| format!("--camera {camera}: {e}"))?,
-            mic: mic
-                .parse::<MicSource>()
-                .map_err(|e| format!("--mic {mic}: {e}"))?,
-            speaker: speaker
-                .parse::<SpeakerSink>()
-                .map_err(|e| format!("--speaker {speaker}: {e}"))?,
+            camera: camera(self.camera, config)?,
+            mic: mic(self.mic, config)?,
+            speaker: speaker(self.speaker, config)?,
             // A program is told by events.
             chimes: !(self.headless || self.no_chimes || config.no_chimes.unwrap_or(false)),
             echo_cancelled: aec == Switch::On,
@@ -122,17 +94,34 @@ impl MediaArgs {
             fps,
             codecs: codec.codecs(),
             max_bitrate: max_bitrate.map(Bitrate::kbps),
-            ice_servers,
-            ice_policy: match ice_policy {
-                Policy::All => IcePolicy::All,
-                Policy::Relay => IcePolicy::Relay,
-            },
+            ice_servers: ice_servers(self.ice_server, config)?,
+            ice_policy: ice_policy(self.ice_policy, config)?,
             interface: if self.headless {
                 Interface::Headless { screen: self.screen }
             } else {
                 Interface::Terminal(screen)
             },
             duration: self.duration,
+        })
+    }
+}
+
+impl DoctorArgs {
+    /// Options and configuration file brought together.
+    ///
+    /// # Errors
+    /// A sentence that names the option and the remedy.
+    pub fn resolve(self, config: &Config) -> Result<DoctorOptions, String> {
+        let server = self.server.as_ref().or(config.server.as_ref());
+        Ok(DoctorOptions {
+            server: server.map(|text| named_server(text)).transpose()?,
+            ice_servers: ice_servers(self.ice_server, config)?,
+            ice_policy: ice_policy(self.ice_policy, config)?,
+            camera: camera(self.camera, config)?,
+            mic: mic(self.mic, config)?,
+            speaker: speaker(self.speaker, config)?,
+            depth: color(self.color, config)?.depth(),
+            json: self.json,
         })
     }
 }
@@ -171,11 +160,7 @@ impl ShowArgs {
                 Err(error) => return Err(format!("--render: {error}; or auto")),
             },
         };
-        let color = match (self.color, &config.color) {
-            (Some(color), _) => color,
-            (None, Some(text)) => Color::from_str(text, false).map_err(|e| format!("color: {e}"))?,
-            (None, None) => Color::Auto,
-        };
+        let color = color(self.color, config)?;
         let rate = self.output_rate.as_ref().or(config.output_rate.as_ref());
         Ok(ScreenConfig {
             depth: color.depth(),
@@ -206,6 +191,57 @@ impl CodecChoice {
             CodecChoice::Vp8 => vec![VideoCodec::Vp8],
         }
     }
+}
+
+fn named_server(text: &str) -> Result<Url, String> {
+    Invite::parse_server(text).map_err(|e| format!("--server '{text}': {e}"))
+}
+
+fn camera(asked: Option<String>, config: &Config) -> Result<CameraSource, String> {
+    let text = asked.or_else(|| config.camera.clone());
+    let text = text.unwrap_or_else(|| "auto".into());
+    text.parse().map_err(|e| format!("--camera {text}: {e}"))
+}
+
+fn mic(asked: Option<String>, config: &Config) -> Result<MicSource, String> {
+    let text = asked.or_else(|| config.mic.clone());
+    let text = text.unwrap_or_else(|| "auto".into());
+    text.parse().map_err(|e| format!("--mic {text}: {e}"))
+}
+
+fn speaker(asked: Option<String>, config: &Config) -> Result<SpeakerSink, String> {
+    let text = asked.or_else(|| config.speaker.clone());
+    let text = text.unwrap_or_else(|| "auto".into());
+    text.parse().map_err(|e| format!("--speaker {text}: {e}"))
+}
+
+fn color(asked: Option<Color>, config: &Config) -> Result<Color, String> {
+    match (asked, &config.color) {
+        (Some(color), _) => Ok(color),
+        (None, Some(text)) => Color::from_str(text, false).map_err(|e| format!("color: {e}")),
+        (None, None) => Ok(Color::Auto),
+    }
+}
+
+fn ice_servers(asked: Vec<Server>, config: &Config) -> Result<Vec<Server>, String> {
+    if !asked.is_empty() {
+        return Ok(asked);
+    }
+    let named = config.ice_server.iter().flatten();
+    let read = |text: &String| text.parse().map_err(|e| format!("ice-server {text}: {e}"));
+    named.map(read).collect()
+}
+
+fn ice_policy(asked: Option<Policy>, config: &Config) -> Result<IcePolicy, String> {
+    let policy = match (asked, &config.ice_policy) {
+        (Some(policy), _) => policy,
+        (None, Some(text)) => Policy::from_str(text, false).map_err(|e| format!("ice-policy: {e}"))?,
+        (None, None) => Policy::All,
+    };
+    Ok(match policy {
+        Policy::All => IcePolicy::All,
+        Policy::Relay => IcePolicy::Relay,
+    })
 }
 
 /// The server (a link's; a code has none) and the room of an invitation.

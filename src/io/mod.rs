@@ -6,6 +6,8 @@ pub mod clock;
 pub mod decode;
 pub mod demo;
 pub mod devices;
+#[cfg(unix)]
+pub mod doctor;
 pub mod drive;
 pub mod encode;
 pub mod error;

@@ -9,7 +9,7 @@
 
 mod compose;
 mod depth;
-mod known;
+pub(super) mod known;
 mod pace;
 mod pixels;
 mod thread;

@@ -19,7 +19,7 @@ use mio::{Events, Interest, Poll, Token};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
-use rustix::termios::{OptionalActions, Termios};
+use rustix::termios::{LocalModes, OptionalActions, OutputModes, Termios};
 use thiserror::Error;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::mpsc;
@@ -36,6 +36,9 @@ const ENTER: &[u8] = b"\x1b[?1049h\x1b[2J\x1b[?25l\x1b[?7l\x1b[?1004l\x1b[?2004h
 /// Everything back. CAN ends a sequence that may have been cut in half, the synchronized update
 /// that may be open is closed.
 const LEAVE: &[u8] = b"\x18\x1b[<u\x1b[0m\x1b[?2004l\x1b[?7h\x1b[?25h\x1b[?1049l\x1b[?2026l";
+
+/// The end of asking: the line where it was done is clean, and what a question may have left is undone.
+const ASKED: &[u8] = b"\x18\r\x1b[0m\x1b[K\x1b[?7h\x1b[?2026l";
 
 /// What is asked last (DA1): its answer, and those before it, must not reach the shell.
 const LAST_QUESTION: &[u8] = b"\x1b[c";
@@ -91,9 +94,19 @@ struct Held {
     cooked: Termios,
     /// Where standard error went, and where it goes meanwhile.
     stderr: Option<(OwnedFd, OwnedFd)>,
+    purpose: Purpose,
     up: AtomicBool,
     /// Held for each write, so that nothing is written after [`restore`].
     writing: Mutex<()>,
+}
+
+/// What the terminal is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// The interface, on the alternate screen.
+    Interface,
+    /// Questions about itself, on the line where the cursor is. Ctrl-C interrupts as ever.
+    Questions,
 }
 
 static HELD: OnceLock<Held> = OnceLock::new();
@@ -114,8 +127,23 @@ impl Terminal {
     ///
     /// There is no terminal, it refuses, or `log` cannot be opened.
     pub fn enter(log: Option<&Path>) -> Result<Self, TerminalError> {
+        Self::take(log, Purpose::Interface)
+    }
+
+    /// Takes the terminal to ask it about itself: nothing is shown but what is [written](write), and what
+    /// is typed meanwhile is not echoed. The signals are to be taken before, and end it as they end the
+    /// interface.
+    ///
+    /// # Errors
+    ///
+    /// There is no terminal, or it refuses.
+    pub fn ask() -> Result<Self, TerminalError> {
+        Self::take(None, Purpose::Questions)
+    }
+
+    fn take(log: Option<&Path>, purpose: Purpose) -> Result<Self, TerminalError> {
         if HELD.get().is_none() {
-            let held = hold(log)?;
+            let held = hold(log, purpose)?;
             if HELD.set(held).is_ok() {
                 let previous = panic::take_hook();
                 panic::set_hook(Box::new(move |info| {
@@ -215,7 +243,10 @@ pub fn restore() {
     // what ends any sequence.
     let _writing = lock_within(&held.writing, 200);
     let answers = ANSWERS.load(Ordering::Acquire);
-    let mut leave = LEAVE.to_vec();
+    let mut leave = match held.purpose {
+        Purpose::Interface => LEAVE.to_vec(),
+        Purpose::Questions => ASKED.to_vec(),
+    };
     if answers > 0 {
         leave.extend_from_slice(LAST_QUESTION);
     }
@@ -279,7 +310,7 @@ pub fn test_panic(thread: &str) {
 #[cfg(not(debug_assertions))]
 pub fn test_panic(_thread: &str) {}
 
-fn hold(log: Option<&Path>) -> Result<Held, TerminalError> {
+fn hold(log: Option<&Path>, purpose: Purpose) -> Result<Held, TerminalError> {
     let tty = open_tty().map_err(TerminalError::None)?;
     let refuses = |error: rustix::io::Errno| TerminalError::Mode("ask", error.into());
     let cooked = rustix::termios::tcgetattr(&tty).map_err(refuses)?;
@@ -296,6 +327,7 @@ fn hold(log: Option<&Path>) -> Result<Held, TerminalError> {
         tty,
         cooked,
         stderr,
+        purpose,
         up: AtomicBool::new(false),
         writing: Mutex::new(()),
     })
@@ -311,13 +343,19 @@ fn take_held() -> Result<(), TerminalError> {
     let refuses = |error: io::Error| TerminalError::Mode("set up", error);
     let mut raw = held.cooked.clone();
     raw.make_raw();
+    if held.purpose == Purpose::Questions {
+        raw.local_modes |= held.cooked.local_modes & LocalModes::ISIG;
+        raw.output_modes |= held.cooked.output_modes & OutputModes::OPOST;
+    }
     held.up.store(true, Ordering::Release);
     rustix::termios::tcsetattr(&held.tty, OptionalActions::Now, &raw)
         .map_err(|error| refuses(error.into()))?;
     if let Some((_, sink)) = &held.stderr {
         rustix::stdio::dup2_stderr(sink).map_err(|error| refuses(error.into()))?;
     }
-    write(ENTER).map_err(refuses)?;
+    if held.purpose == Purpose::Interface {
+        write(ENTER).map_err(refuses)?;
+    }
     Ok(())
 }
 

@@ -5,11 +5,11 @@ use crate::picture::{Glyphs, RenderMode};
 use crate::units::{Cells, Size};
 
 /// Asks for name and version (XTVERSION), and for the sizes in pixels of a cell and of all.
-pub(super) const WHO: &[u8] = b"\x1b[>q\x1b[16t\x1b[14t";
+pub(in crate::io) const WHO: &[u8] = b"\x1b[>q\x1b[16t\x1b[14t";
 
 /// Asks whether kitty's graphics protocol is understood. Not sent to tmux and screen, which take it for
 /// a window's title.
-pub(super) const GRAPHICS: &[u8] = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\";
+pub(in crate::io) const GRAPHICS: &[u8] = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\";
 
 /// The richest glyphs that a terminal draws by itself, or as its usual fonts have them: its name, the
 /// first version that does (0: all), the glyphs. Later lines win.
@@ -45,7 +45,7 @@ const fn version(major: u32, minor: u32) -> u32 {
 
 /// What a terminal has said of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Known {
+pub(in crate::io) struct Known {
     /// Its name and version.
     version: Option<String>,
     /// A cell's size in pixels.
@@ -58,7 +58,7 @@ pub(super) struct Known {
 
 impl Known {
     /// Takes an answer.
-    pub(super) fn learn(&mut self, reply: &Reply) {
+    pub(in crate::io) fn learn(&mut self, reply: &Reply) {
         let is_size = |size: &Size| size.area() > 0 && size.width < 65_536 && size.height < 65_536;
         match reply {
             Reply::Version(version) => self.version = Some(version.to_ascii_lowercase()),
@@ -66,7 +66,7 @@ impl Known {
             Reply::Area(size) => self.area = Some(*size).filter(is_size),
             Reply::Graphics(understood) => self.kitty = *understood,
             Reply::Attributes { sixel } => self.sixel = *sixel,
-            Reply::Status => {}
+            Reply::Status | Reply::Synchronized(_) => {}
         }
     }
 
@@ -82,7 +82,7 @@ impl Known {
     }
 
     /// The best way to draw on it. `get` reads a variable of the environment.
-    pub(super) fn best(&self, get: impl Fn(&str) -> Option<String>) -> RenderMode {
+    pub(in crate::io) fn best(&self, get: impl Fn(&str) -> Option<String>) -> RenderMode {
         let is_nested = is_nested(&get) || self.version.as_ref().is_some_and(|name| name.starts_with("tmux"));
         match (self.kitty, self.sixel) {
             _ if is_nested => RenderMode::Glyphs(Glyphs::Half),
@@ -93,7 +93,7 @@ impl Known {
     }
 
     /// The richest glyphs that it is known to draw; half blocks where nothing is known.
-    pub(super) fn glyphs(&self, get: impl Fn(&str) -> Option<String>) -> Glyphs {
+    pub(in crate::io) fn glyphs(&self, get: impl Fn(&str) -> Option<String>) -> Glyphs {
         let read = |name: &str| get(name).unwrap_or_default().to_ascii_lowercase();
         if let Some(version) = &self.version {
             return named(version).unwrap_or_default();
@@ -112,7 +112,7 @@ impl Known {
 
 /// Whether another program stands between this one and the terminal, whose font is not known and which
 /// lets no pixels through.
-pub(super) fn is_nested(get: impl Fn(&str) -> Option<String>) -> bool {
+pub(in crate::io) fn is_nested(get: impl Fn(&str) -> Option<String>) -> bool {
     let read = |name: &str| get(name).unwrap_or_default();
     let term = read("TERM");
     !read("TMUX").is_empty()

@@ -158,7 +158,11 @@ impl<'a> ScreenThread<'a> {
                         self.choose_mode();
                     }
                 }
-                Reply::Version(_) | Reply::Cell(_) | Reply::Area(_) | Reply::Graphics(_) => {}
+                Reply::Version(_)
+                | Reply::Cell(_)
+                | Reply::Area(_)
+                | Reply::Graphics(_)
+                | Reply::Synchronized(_) => {}
             }
         }
         any

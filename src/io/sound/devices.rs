@@ -15,9 +15,12 @@ use super::ports::{Direction, Report, Reports};
 use crate::io::clock;
 
 pub use find::list;
+pub(super) use probe::probe;
 
 #[path = "devices/find.rs"]
 mod find;
+#[path = "devices/probe.rs"]
+mod probe;
 #[path = "devices/stream.rs"]
 mod stream;
 
@@ -196,17 +199,8 @@ impl Keeper {
             keeper: std::thread::current(),
         });
         let found = find::find(self.direction, self.name.as_deref(), self.on_server)?;
-        let (stream, port) =
-            stream::open(self.direction, &found.device, &watch, &self.audio).map_err(|error| {
-                let remedy = find::remedy(self.direction);
-                // The system's choice may be the name of nothing.
-                if self.name.is_none() && error.kind() == cpal::ErrorKind::DeviceNotAvailable {
-                    return format!("no {} found; {remedy}", self.direction);
-                }
-                let error = error.to_string();
-                let error = error.trim_end_matches('.');
-                format!("no {}: {}: {error}; {remedy}", self.direction, found.name)
-            })?;
+        let (stream, port) = stream::open(self.direction, &found.device, &watch, &self.audio)
+            .map_err(|error| find::refusal(self.direction, self.name.as_deref(), &found, &error))?;
         self.on_server = found.on_server;
         tracing::info!("{} is {}", self.direction, found.name);
         self.report(port);

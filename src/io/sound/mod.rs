@@ -140,6 +140,32 @@ pub struct Devices {
     pub speakers: Vec<String>,
 }
 
+/// A device that was tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probed {
+    /// What it calls itself.
+    pub name: String,
+    /// The loudest sample of a third of a second, 0 to 1; `None` for a speaker.
+    pub peak: Option<f32>,
+}
+
+/// Tries the microphone of this name (the system's, where there is none). Blocks; may hang where a sound
+/// server hangs.
+///
+/// # Errors
+/// Why it gives nothing, and what to do.
+pub fn probe_microphone(name: Option<&str>) -> Result<Probed, String> {
+    devices::probe(ports::Direction::Capture, name)
+}
+
+/// Likewise, a speaker; nothing is to be heard.
+///
+/// # Errors
+/// Why it takes nothing, and what to do.
+pub fn probe_speaker(name: Option<&str>) -> Result<Probed, String> {
+    devices::probe(ports::Direction::Playback, name)
+}
+
 /// Why sound cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub enum SoundError {

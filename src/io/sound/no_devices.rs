@@ -2,8 +2,8 @@
 
 use std::thread::Thread;
 
-use super::Devices;
 use super::ports::{Direction, Report, Reports};
+use super::{Devices, Probed};
 
 /// Nothing to own.
 pub(super) struct Owner;
@@ -21,9 +21,7 @@ pub(super) fn own(
     reports: Reports,
     _: Thread,
 ) -> Option<Owner> {
-    let why = format!(
-        "no {direction}: built without sound support; build with `--features sound`, or give a WAV file"
-    );
+    let why = missing(direction);
     // The channel has room for each direction's first report.
     let _ = reports.try_send((direction, number, Report::Missing(why)));
     Some(Owner)
@@ -32,4 +30,13 @@ pub(super) fn own(
 /// None.
 pub fn list() -> Devices {
     Devices::default()
+}
+
+/// Says that there is none.
+pub(super) fn probe(direction: Direction, _: Option<&str>) -> Result<Probed, String> {
+    Err(missing(direction))
+}
+
+fn missing(direction: Direction) -> String {
+    format!("no {direction}: built without sound support; build with `--features sound`, or give a WAV file")
 }

@@ -47,6 +47,8 @@ pub enum Reply {
     Area(Size),
     /// To a query of kitty's graphics protocol: whether it is understood.
     Graphics(bool),
+    /// To `CSI ? 2026 $ p` (DECRQM): whether synchronized updates are known.
+    Synchronized(bool),
 }
 
 /// What came.
@@ -264,6 +266,10 @@ fn reply(sequence: &[u8]) -> Option<Reply> {
         let sixel = attributes.split(';').skip(1).any(|attribute| attribute == "4");
         return Some(Reply::Attributes { sixel });
     }
+    if let Some(state) = control.strip_prefix("?2026;").and_then(|t| t.strip_suffix("$y")) {
+        // Set, reset, or set for good.
+        return Some(Reply::Synchronized(matches!(state, "1" | "2" | "3")));
+    }
     let mut numbers = control.strip_suffix('t')?.split(';').map(str::parse::<u32>);
     let (Some(Ok(what)), Some(Ok(height)), Some(Ok(width)), None) =
         (numbers.next(), numbers.next(), numbers.next(), numbers.next())
@@ -355,6 +361,8 @@ mod tests {
             (b"\x1b[4;432;720t", Reply::Area(Size::new(720, 432))),
             (b"\x1b_Gi=31;OK\x1b\\", Reply::Graphics(true)),
             (b"\x1b_Gi=31;EINVAL:no\x1b\\", Reply::Graphics(false)),
+            (b"\x1b[?2026;2$y", Reply::Synchronized(true)),
+            (b"\x1b[?2026;0$y", Reply::Synchronized(false)),
         ] {
             assert_eq!(all(&[bytes]), [Event::Reply(wanted)], "{}", bytes.escape_ascii());
         }
@@ -440,7 +448,7 @@ mod tests {
             &b"\x1b]11;rgb:1e1e/1e1e/1e1e\x1b\\"[..],
             b"\x1b]11;rgb:1e1e/1e1e/1e1e\x07",
             b"\x1bP1+r544e\x1b\\",
-            b"\x1b[?2026;2$y",
+            b"\x1b[?2004;2$y",
             b"\x1b[>41;379;0c",
             b"\x1b[8;24;80t",
             b"\x1b[12\x01",

@@ -130,11 +130,28 @@ fn standard(host: &Host, direction: Direction) -> Result<Device, String> {
 }
 
 /// What to do where there is no device.
-pub(super) fn remedy(direction: Direction) -> &'static str {
+fn remedy(direction: Direction) -> &'static str {
     match direction {
         Direction::Capture => "plug one in, or choose another with --mic",
         Direction::Playback => "plug one in, or choose another with --speaker",
     }
+}
+
+/// Why a device that was found does not open, and what to do; `name`: by which it was asked for.
+pub(super) fn refusal(
+    direction: Direction,
+    name: Option<&str>,
+    found: &Found,
+    error: &cpal::Error,
+) -> String {
+    let remedy = remedy(direction);
+    // The system's choice may be the name of nothing.
+    if name.is_none() && error.kind() == cpal::ErrorKind::DeviceNotAvailable {
+        return format!("no {direction} found; {remedy}");
+    }
+    let error = error.to_string();
+    let error = error.trim_end_matches('.');
+    format!("no {direction}: {}: {error}; {remedy}", found.name)
 }
 
 /// The device that `name` means, on the server or else on the hardware.
@@ -152,7 +169,7 @@ fn named(server: Option<&Host>, direction: Direction, name: &str) -> Result<(Dev
             |c: &Candidate| c.name.to_lowercase().contains(&lower) || c.id.to_lowercase().contains(&lower);
         let place = all.iter().position(exact).or_else(|| all.iter().position(part));
         if shown.is_empty() {
-            let choice = all.iter().filter(|c| !c.is_monitor());
+            let choice = all.iter().filter(|c| !c.is_monitor() && !c.is_converter());
             shown = choice.map(|c| c.shown(&all)).collect();
         }
         if let Some(place) = place {
