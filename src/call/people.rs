@@ -15,8 +15,9 @@ const DEFAULT_VIEWPORT: (Size, u32) = (Size::new(320, 180), 30);
 /// How long the sender waits for the viewport before it sends [`DEFAULT_VIEWPORT`].
 const VIEWPORT_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Another path is sought at once by the side that calls, and by the other one so much later.
-const SEEK_LATER: Duration = Duration::from_millis(1500);
+/// Another path is sought at once by the side that calls, and by the other one so much later: long enough for
+/// the first one's offer to come by a slow way.
+const SEEK_LATER: Duration = Duration::from_millis(700);
 
 /// Until a path is sought again after none was found; it doubles with each try, up to the longest.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -130,6 +131,13 @@ impl Someone {
     pub(super) fn is_heard(&self, now: Instant) -> bool {
         let silence = now.saturating_duration_since(self.peer.last_heard());
         self.peer.is_connected() && self.peer.is_alive() && silence < UNSTABLE_AFTER
+    }
+
+    /// The call with them can go on over another path: they have not been silent for so long that they
+    /// would have given this side up.
+    pub(super) fn is_kept(&self, now: Instant) -> bool {
+        let silence = now.saturating_duration_since(self.peer.last_heard());
+        self.peer.is_connected() && self.peer.is_alive() && silence < ABSENT_AFTER
     }
 
     /// The own end of the path went away: nothing can come by it.

@@ -58,6 +58,9 @@ impl Call {
                     // What was said to the socket of before was lost with it.
                     self.seek(&member.id, now);
                 }
+            } else if someone.is_kept(now) {
+                // The call stands there as well; should it not, they answer with another, and it begins anew.
+                self.seek(&member.id, now);
             } else {
                 self.call_anew(&member.id, now);
             }
