@@ -322,6 +322,39 @@ fn unstable(event: &Event) -> bool {
 
 /// With 100 ms of round trip: a new address is offered at once, over the socket that stands or over the one
 /// that is made anew.
+/// With 100 ms of round trip: what the other side sends is lost until it is told where to.
+#[test]
+fn a_router_that_gives_another_port_is_noticed_and_followed() {
+    let slow = NetemConfig::new().latency(Duration::from_millis(50));
+    for seed in 80..84 {
+        let mut world = World::new(slow, seed);
+        world.meet();
+        world.run(5 * SECOND);
+        let moved = world.elapsed();
+        world.rebind_a("10.0.0.1:55555");
+        assert!(world.run_until(3 * SECOND, |world| world.a.has_event(unstable)));
+        let noticed = world.a.when(unstable).unwrap() - moved;
+        assert!(noticed <= Duration::from_millis(2100), "{noticed:?}");
+        let before = (world.a.seen.len(), world.b.seen.len());
+        let back = |world: &World| world.a.seen.len() > before.0 + 5 && world.b.seen.len() > before.1 + 5;
+        assert!(
+            world.run_until(3 * SECOND, back),
+            "seed {seed}: {:?}",
+            world.a.events
+        );
+        assert!(world.elapsed() - moved < 5 * SECOND);
+        assert_eq!(
+            world
+                .a
+                .events
+                .iter()
+                .filter(|(_, event)| connected(event))
+                .count(),
+            1
+        );
+    }
+}
+
 #[test]
 fn who_are_both_silent_are_not_taken_to_be_gone() {
     let mut world = World::new(bursty(), 74);

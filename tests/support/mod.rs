@@ -8,6 +8,8 @@
 
 pub mod browser;
 pub mod files;
+#[cfg(target_os = "linux")]
+pub mod network;
 pub mod program;
 pub mod socket;
 pub mod ssh;

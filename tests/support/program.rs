@@ -159,13 +159,22 @@ impl Program {
 
     /// The next event of this name that fits.
     pub fn event_where(&mut self, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        self.await_event(name, |event| event["event"] == name && fits(event))
+    }
+
+    /// The next event that fits, whatever its name.
+    pub fn event_of(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
+        self.await_event("fitting", fits)
+    }
+
+    fn await_event(&mut self, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let until = clock::now() + DEADLINE;
         loop {
             let left = until.saturating_duration_since(clock::now());
             match self.events.recv_timeout(left) {
                 Ok(event) => {
                     self.seen.push(event.clone());
-                    if event["event"] == name && fits(&event) {
+                    if fits(&event) {
                         return event;
                     }
                 }

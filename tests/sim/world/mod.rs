@@ -153,10 +153,16 @@ impl World {
     /// The first one's network changes: what was its address is none any more.
     pub fn move_a(&mut self, address: &str) {
         let old = std::mem::replace(&mut self.a.address, address.parse().expect("an address"));
+        self.a.mapped = self.a.address;
         let now = self.now;
         self.a.call.add_local_address(self.a.address, now);
         self.a.call.remove_local_address(old, now);
         self.a.call.handle_network(now);
+    }
+
+    /// The first one's router forgets its mapping and makes another; what is sent to the old one is lost.
+    pub fn rebind_a(&mut self, mapped: &str) {
+        self.a.mapped = mapped.parse().expect("an address");
     }
 
     /// The first one's socket at the meeting point is made anew.
@@ -267,9 +273,9 @@ impl World {
                         from.bytes_out += transmit.contents.len() as u64;
                         let kind = Kind::of(&transmit.contents);
                         from.trace.sent.push((now - start, kind, transmit.contents.len()));
-                        if transmit.destination == to.address {
+                        if transmit.destination == to.mapped {
                             let bytes = transmit.contents.to_vec();
-                            let (source, destination) = (transmit.source, transmit.destination);
+                            let (source, destination) = (from.mapped, to.address);
                             to.line_in.handle_input(Input::Packet(
                                 now,
                                 Packet {

@@ -52,6 +52,8 @@ pub struct Side {
     pub is_gone: bool,
     pub(super) buffered: VecDeque<Packet>,
     pub(super) address: SocketAddr,
+    /// What its router makes of the address, as seen from outside.
+    pub(super) mapped: SocketAddr,
     pub(super) line_in: Netem<Packet>,
     pub(super) signals_in: VecDeque<(Instant, ServerMessage)>,
     camera: Camera,
@@ -105,6 +107,7 @@ impl Side {
             is_gone: false,
             buffered: VecDeque::new(),
             address,
+            mapped: address,
             line_in: Netem::new(line),
             signals_in: VecDeque::new(),
             camera: Box::new(move |number, at| {
