@@ -3,44 +3,13 @@
 
 mod support;
 
-use std::path::PathBuf;
-
 use facetty::media::stamp;
-use facetty::units::Size;
-use serde_json::Value;
-use support::browser::Browser;
-use support::files;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use support::browser::{Browser, Setup};
+use support::files::{self, CLIP, CLIP_FRAMES, Folder};
 use support::program::{Program, Server, person, source};
-use tempfile::TempDir;
-
-const CLIP: Size = Size::new(320, 240);
-const CLIP_FRAMES: u32 = 90;
-const TONE_HZ: f32 = 700.0;
-
-/// Files for one test.
-struct Folder(TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("there is room for temporary files"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn clip(&self) -> String {
-        let path = self.path("clip.y4m");
-        files::write_stamped_clip(&path, CLIP, CLIP_FRAMES);
-        source("y4m", &path)
-    }
-
-    fn tone(&self) -> String {
-        let path = self.path("tone.wav");
-        files::write_tone(&path, TONE_HZ, 2);
-        source("wav", &path)
-    }
-}
+use support::socket::Socket;
 
 /// A terminal with a stamped clip and a tone, which keeps what it sees and hears.
 struct Terminal {
@@ -162,4 +131,357 @@ fn a_browser_joins_a_terminal_with_vp8() {
 #[test]
 fn a_terminal_with_vp8_joins_a_browser() {
     call("vp8", true);
+}
+
+/// A browser and a terminal that see each other.
+fn met() -> (Server, Browser, Terminal) {
+    let server = Server::start();
+    let mut terminal = Terminal::start(&server, "ann", "auto");
+    let browser = Browser::start();
+    browser.join(&server.page(), "lobby", "Bea");
+    terminal.program.once("first-frame");
+    browser.row_where("inbound-rtp", "video", |row| number(row, "framesDecoded") > 0.0);
+    (server, browser, terminal)
+}
+
+#[test]
+fn microphone_and_camera_are_switched_on_both_sides() {
+    let (_server, mut browser, mut ann) = met();
+    let mute = |mic: bool, camera: bool| move |e: &Value| e["mic"] == mic && e["camera"] == camera;
+    browser.press("m");
+    ann.program.event_where("mute", mute(true, false));
+    browser.press("v");
+    ann.program.event_where("mute", mute(true, true));
+    let silent = browser.row("outbound-rtp", "video")["framesSent"].clone();
+    ann.program.event_where("stats", |s| s["fps_in"] == 0.0);
+    assert_eq!(browser.row("outbound-rtp", "video")["framesSent"], silent);
+    browser.press("v");
+    browser.press("m");
+    ann.program.event_where("mute", mute(false, false));
+    ann.program
+        .event_where("stats", |s| s["fps_in"].as_f64() > Some(5.0));
+
+    ann.program.tell(r#"{"do":"camera","on":false}"#);
+    browser.until(
+        "ann's initials are shown",
+        "return document.querySelector('.tile[aria-label=\"ann, camera off\"]:not(.seen)') !== null",
+    );
+    ann.program.tell(r#"{"do":"mic","on":false}"#);
+    browser.until(
+        "ann is shown as muted",
+        "return document.querySelector('.tile[aria-label=\"ann, muted, camera off\"]') !== null",
+    );
+    ann.program.tell(r#"{"do":"camera","on":true}"#);
+    ann.program.tell(r#"{"do":"mic","on":true}"#);
+    browser.until(
+        "ann is seen again",
+        "return document.querySelector('.tile.seen[aria-label=\"ann\"]') !== null",
+    );
+    let decoded = number(&browser.row("inbound-rtp", "video"), "framesDecoded");
+    browser.row_where("inbound-rtp", "video", |row| {
+        number(row, "framesDecoded") > decoded + 5.0
+    });
+    browser.check();
+}
+
+#[test]
+fn what_is_written_arrives_on_both_sides() {
+    let (_server, mut browser, mut ann) = met();
+    browser.press("c");
+    browser.press("hello <b>from</b> here\u{e007}");
+    let said = ann.program.event("chat");
+    assert_eq!(said["text"], "hello <b>from</b> here");
+    ann.program
+        .tell(r#"{"do":"chat","text":"<i>hi</i> https://example.org/x."}"#);
+    browser.shows("<i>hi</i> https://example.org/x.");
+    let link = browser.run("return document.querySelector('#chat-list a').href", &[]);
+    assert_eq!(link, "https://example.org/x");
+    browser.check();
+}
+
+#[test]
+fn the_browser_sends_what_the_terminal_can_show() {
+    let (_server, mut browser, mut ann) = met();
+    for (width, height) in [(80, 46), (160, 92), (60, 24), (320, 180)] {
+        let viewport = json!({ "do": "viewport", "width": width, "height": height, "fps": 30 });
+        ann.program.tell(&viewport.to_string());
+        browser.row_where("outbound-rtp", "video", |row| {
+            let (w, h) = (row["frameWidth"].as_u64(), row["frameHeight"].as_u64());
+            let fits = w <= Some(width) && h <= Some(height);
+            fits && (w >= Some(width - 1) || h >= Some(height - 1))
+        });
+    }
+    // Nothing is sent to who can show nothing.
+    ann.program
+        .tell(r#"{"do":"viewport","width":0,"height":0,"fps":0}"#);
+    ann.program.event_where("stats", |s| s["fps_in"] == 0.0);
+    browser.check();
+}
+
+#[test]
+fn the_terminal_sends_what_the_tile_can_show() {
+    let (_server, mut browser, mut ann) = met();
+    ann.program.event_where("stats", |s| s["width_out"] == CLIP.width);
+    let small = json!({ "width": 400, "height": 260, "deviceScaleFactor": 1, "mobile": false });
+    browser.cdp("Emulation.setDeviceMetricsOverride", &small);
+    ann.program.event_where("stats", |s| {
+        let width = s["width_out"].as_u64();
+        width > Some(0) && width < Some(u64::from(CLIP.width))
+    });
+    browser.check();
+}
+
+#[test]
+fn a_screen_is_shared_and_taken_back() {
+    let (server, mut browser, mut ann) = met();
+    let mut other = Browser::start();
+    other.join(&server.page(), "lobby", "Cem");
+    let seen = "return document.querySelector('.tile.seen[aria-label=\"Bea: screen\"] video')?.videoWidth";
+    for _ in 0..2 {
+        browser.press("p");
+        other.until("the screen is seen", seen);
+        browser.until(
+            "all are agreed",
+            "return connections.every((c) => c.signalingState === 'stable' && c.connectionState === 'connected')",
+        );
+        browser.press("p");
+        other.until(
+            "the screen is gone",
+            "return document.querySelector('.tile[aria-label=\"Bea: screen\"]') === null",
+        );
+    }
+    // The call with the terminal went on all the while.
+    for _ in 0..2 {
+        ann.program
+            .event_where("stats", |s| s["fps_in"].as_f64() > Some(5.0));
+    }
+    assert_eq!(
+        browser.run("return connections.length", &[]),
+        2,
+        "nothing was set up anew"
+    );
+    other.check();
+    browser.check();
+}
+
+#[test]
+fn who_loads_the_page_anew_is_gone_and_comes_again() {
+    let (server, mut browser, mut ann) = met();
+    let first = ann.program.once("peer-joined")["peer"].clone();
+    browser.join(&server.page(), "lobby", "Bea");
+    let left = ann.program.event("peer-left");
+    assert_eq!((&left["peer"], &left["reason"]), (&first, &json!("left")));
+    let second = ann.program.event("peer-joined")["peer"].clone();
+    assert_ne!(first, second);
+    ann.program.event_where("first-frame", |e| e["peer"] == second);
+    browser.press("q");
+    browser.shows("You left");
+    ann.program
+        .event_where("peer-left", |e| e["peer"] == second && e["reason"] == "left");
+    browser.check();
+}
+
+#[test]
+fn the_call_outlives_the_server_and_the_page_comes_back_to_it() {
+    let (server, mut browser, mut ann) = met();
+    let id = ann.program.once("peer-joined")["peer"].clone();
+    browser.expect_message("WebSocket connection to");
+    let address = server.address();
+    server.kill();
+    browser.shows("The server cannot be reached.");
+    let decoded = number(&browser.row("inbound-rtp", "video"), "framesDecoded");
+    browser.row_where("inbound-rtp", "video", |row| {
+        number(row, "framesDecoded") > decoded + 30.0
+    });
+
+    let server = Server::listen(&address);
+    let (mut watcher, welcome) = Socket::join(&server, "lobby", "watcher");
+    let is_back = |peers: &Value| {
+        peers
+            .as_array()
+            .is_some_and(|all| all.iter().any(|p| p["id"] == id))
+    };
+    if !is_back(&welcome["peers"]) {
+        while watcher.next_of("peer-joined")["id"] != id {}
+    }
+    browser.until(
+        "the page no longer seeks the server",
+        "return !document.body.innerText.includes('cannot be reached')",
+    );
+    let decoded = number(&browser.row("inbound-rtp", "video"), "framesDecoded");
+    browser.row_where("inbound-rtp", "video", |row| {
+        number(row, "framesDecoded") > decoded + 30.0
+    });
+    let connected = |e: &&Value| e["event"] == "connected";
+    assert_eq!(ann.program.events().iter().filter(connected).count(), 1);
+    browser.check();
+}
+
+#[test]
+fn three_meet_two_of_them_in_terminals() {
+    let (server, mut browser, mut ann) = met();
+    let mut bob = Terminal::start(&server, "bob", "auto");
+    browser.until(
+        "both are seen",
+        "return [...document.querySelectorAll('.tile.seen:not(.own) video')].filter((v) => v.videoWidth).length === 2",
+    );
+    for terminal in [&mut ann, &mut bob] {
+        let mut seen = std::collections::BTreeSet::new();
+        while seen.len() < 2 {
+            let stats = terminal
+                .program
+                .event_where("stats", |s| s["fps_in"].as_f64() > Some(5.0));
+            seen.insert(stats["peer"].to_string());
+        }
+    }
+    bob.program.leave();
+    browser.shows("bob left");
+    browser.check();
+}
+
+#[test]
+fn who_refuses_camera_and_microphone_sees_and_hears_all_the_same() {
+    let server = Server::start();
+    let mut ann = Terminal::start(&server, "ann", "auto");
+    let mut browser = Browser::start_with(Setup {
+        refuse: true,
+        ..Setup::default()
+    });
+    browser.open(&format!("{}/lobby", server.page()));
+    browser.shows("may not be used");
+    browser.click("#join-go");
+    sees_and_hears(&browser);
+    ann.program
+        .event_where("mute", |e| e["mic"] == true && e["camera"] == true);
+    browser.check();
+}
+
+#[test]
+fn the_page_says_why_a_room_cannot_be_joined() {
+    let server = Server::with("127.0.0.1:0", &["--max-peers", "2"]);
+    let people = ["ann", "bob"].map(|name| Terminal::start(&server, name, "auto"));
+    let mut browser = Browser::start();
+    browser.join(&server.page(), "lobby", "Bea");
+    browser.shows("This room is full");
+    browser.shows("Lobby is full: 2 people");
+    browser.check();
+
+    browser.expect_message("404");
+    browser.open(&format!("{}/no%20room/at/all", server.page()));
+    browser.shows("There is no such room");
+    browser.click("a");
+    browser.until(
+        "the first page is shown",
+        "return document.body.dataset.view === 'home'",
+    );
+    browser.click("#home-room");
+    browser.press("other-room\u{e007}");
+    browser.until(
+        "the room's page is shown",
+        "return location.pathname === '/other-room'",
+    );
+    browser.check();
+
+    let older = "const send = WebSocket.prototype.send;
+        WebSocket.prototype.send = function (text) { send.call(this, text.replace('\"version\":1', '\"version\":2')); }";
+    browser.cdp(
+        "Page.addScriptToEvaluateOnNewDocument",
+        &json!({ "source": older }),
+    );
+    browser.join(&server.page(), "third", "Bea");
+    browser.shows("This page is of another version than the server");
+    browser.check();
+    drop(people);
+}
+
+#[test]
+#[allow(clippy::print_stderr)]
+fn a_screen_reader_finds_its_way() {
+    let axe = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/target/npm/node_modules/axe-core/axe.min.js"
+    );
+    let Ok(axe) = std::fs::read_to_string(axe) else {
+        return eprintln!("skipped: no axe-core; .ci/setup test installs it where npm is");
+    };
+    let server = Server::start();
+    let _ann = Terminal::start(&server, "ann", "auto");
+    for light in [false, true] {
+        let mut browser = Browser::start_with(Setup {
+            light,
+            ..Setup::default()
+        });
+        let finds = |what: &str| {
+            browser.run(&axe, &[]);
+            let found = browser.run("return (await axe.run()).violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.html + n.failureSummary)}`)", &[]);
+            assert_eq!(found, json!([]), "{what}, light: {light}");
+        };
+        browser.open(&server.page());
+        browser.until(
+            "the first page is shown",
+            "return document.body.dataset.view === 'home'",
+        );
+        finds("the first page");
+        browser.open(&format!("{}/empty", server.page()));
+        browser.until(
+            "the camera is on",
+            "return document.getElementById('join-video').videoWidth",
+        );
+        finds("before joining");
+        browser.click("#join-go");
+        browser.shows("You are alone in empty.");
+        finds("alone");
+        browser.join(&server.page(), "lobby", "Bea");
+        browser.until(
+            "ann is seen",
+            "return document.querySelector('.tile.seen:not(.own) video')?.videoWidth",
+        );
+        browser.press("s");
+        browser.press("c");
+        browser.press("hi\u{e007}");
+        finds("in a call, with chat and figures");
+        browser.click("#bar-help");
+        finds("help");
+        browser.press("\u{e00c}");
+        browser.click("#bar-devices");
+        finds("devices");
+        browser.press("\u{e00c}");
+        browser.click("#bar-leave");
+        browser.shows("You left");
+        finds("the end");
+        browser.check();
+    }
+}
+
+#[test]
+fn another_path_is_sought_and_the_call_goes_on() {
+    let (_server, mut browser, mut ann) = met();
+    let flows = |browser: &Browser| {
+        let decoded = number(&browser.row("inbound-rtp", "video"), "framesDecoded");
+        browser.row_where("inbound-rtp", "video", |row| {
+            number(row, "framesDecoded") > decoded + 10.0
+        });
+    };
+    browser.run(
+        "window.user = () => /ice-ufrag:(.*)/.exec(connections[0].currentRemoteDescription.sdp)[1];
+         window.before = user();
+         connections[0].restartIce();",
+        &[],
+    );
+    browser.until("ICE began anew", "return user() !== before");
+    flows(&browser);
+
+    // Nothing comes, and the browser asks for another path.
+    ann.program.signal(Signal::STOP);
+    browser.shows("the line is weak");
+    ann.program.signal(Signal::CONT);
+    browser.until(
+        "the path is found",
+        "return connections[0].connectionState === 'connected'",
+    );
+    flows(&browser);
+    assert_eq!(browser.run("return connections.length", &[]), 1);
+    ann.program
+        .event_where("stats", |s| s["fps_in"].as_f64() > Some(5.0));
+    browser.check();
 }

@@ -5,47 +5,16 @@ mod support;
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use facetty::io::clock;
 use facetty::media::stamp;
-use facetty::units::Size;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::files;
+use support::files::{self, CLIP, CLIP_FRAMES, Folder, TONE_HZ};
 use support::program::{DEADLINE, DEMO, Ended, NO_DEVICES, Program, Server, person, source};
 use support::socket::{Said, Socket, fake_server, fake_server_at};
-use tempfile::TempDir;
-
-const CLIP: Size = Size::new(320, 240);
-const CLIP_FRAMES: u32 = 90;
-const TONE_HZ: f32 = 700.0;
-
-/// Files for one test.
-struct Folder(TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().expect("there is room for temporary files"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn clip(&self) -> String {
-        let path = self.path("clip.y4m");
-        files::write_stamped_clip(&path, CLIP, CLIP_FRAMES);
-        source("y4m", &path)
-    }
-
-    fn tone(&self) -> String {
-        let path = self.path("tone.wav");
-        files::write_tone(&path, TONE_HZ, 2);
-        source("wav", &path)
-    }
-}
 
 fn start(server: &Server, name: &str, more: &[&str]) -> Program {
     Program::start(&person(server, "lobby", name, more))
@@ -357,7 +326,7 @@ fn two_servers_of_one_room_become_one_with_all_who_are_there() {
     let start = |machine: usize, name: &str| {
         let args = ["--headless", "--room", &room, "--name", name, "--camera", "test"];
         let args = [&args[..], &["--mic", "none", "--speaker", "none"]].concat();
-        Program::start_with(&args, "XDG_RUNTIME_DIR", machines[machine].0.path())
+        Program::start_with(&args, "XDG_RUNTIME_DIR", machines[machine].root())
     };
     let pair = |machine: usize, host: &str, guest: &str| {
         let mut host = start(machine, host);

@@ -6,6 +6,8 @@
 #![allow(clippy::print_stdout)]
 
 mod chromium;
+#[path = "../support/feed.rs"]
+mod feed;
 #[path = "../support/parts.rs"]
 mod parts;
 mod people;

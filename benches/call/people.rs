@@ -1,24 +1,17 @@
 //! Two people in terminals: how soon and how late they see each other, and what that costs.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use facetty::io::clock;
 use facetty::media::stamp;
 use facetty::units::{Cells, Size};
 
-use crate::support::files::{FPS, FRAME, stamped, y4m_header};
+use crate::feed::{Drain, Feed, joins, make_fifo};
+use crate::support::files::FPS;
 use crate::support::program::{DEADLINE, Program, Server, person};
 use crate::support::terminal::{Terminal, crop};
 
 const TERMINAL: Cells = Cells::new(80, 24);
-/// Wide pictures, which fill the terminal.
-const CAMERA: Size = Size::new(640, 360);
 
 /// What [`starts_and_glass`] found.
 pub struct Glass {
@@ -122,22 +115,6 @@ pub fn cost(duration: Duration) -> Cost {
     }
 }
 
-fn joins(server: &Server, name: &str, more: &[&str]) -> Vec<String> {
-    let args = [
-        "--server",
-        &server.url,
-        "--room",
-        "lobby",
-        "--name",
-        name,
-        "--mic",
-        "tone",
-        "--speaker",
-        "none",
-    ];
-    args.iter().chain(more).map(|&arg| arg.to_owned()).collect()
-}
-
 /// Two headless people tell what they send; the mean of the last five seconds of ten.
 fn kbps_told(server: &Server) -> f64 {
     let viewport = format!(r#"{{"do":"viewport","width":{},"height":{},"fps":30}}"#, 80, 46);
@@ -237,94 +214,6 @@ fn latencies(terminal: &mut Terminal, place: Place, feed: &Feed, watch: Duration
         }
     }
     found
-}
-
-/// Stamped frames into a FIFO, 30 a second, each noted before it is written.
-struct Feed {
-    stop: Sender<()>,
-    sent: std::sync::Arc<std::sync::Mutex<Vec<Instant>>>,
-}
-
-impl Feed {
-    fn start(fifo: &Path) -> Self {
-        let fifo = fifo.to_owned();
-        let (stop, stopped) = channel();
-        let sent = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-        let note = sent.clone();
-        thread::spawn(move || {
-            // Opening waits for the reader.
-            let Ok(mut camera) = File::options().write(true).open(fifo) else {
-                return;
-            };
-            if camera.write_all(y4m_header(CAMERA).as_bytes()).is_err() {
-                return;
-            }
-            let began = clock::now();
-            for n in 0.. {
-                let mut frame = FRAME.to_vec();
-                frame.extend_from_slice(stamped(CAMERA, n).bytes());
-                let due = began + Duration::from_secs(1) * n / FPS;
-                if !wait(&stopped, due) {
-                    return;
-                }
-                note.lock().expect("nobody panics with it").push(clock::now());
-                if camera.write_all(&frame).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { stop, sent }
-    }
-
-    fn sent(&self, n: u32) -> Option<Instant> {
-        self.sent
-            .lock()
-            .expect("nobody panics with it")
-            .get(n as usize)
-            .copied()
-    }
-
-    fn stop(self) {
-        let _ = self.stop.send(());
-    }
-}
-
-/// Waits until `due`; false where it was stopped.
-fn wait(stopped: &Receiver<()>, due: Instant) -> bool {
-    let left = due.saturating_duration_since(clock::now());
-    stopped.recv_timeout(left) == Err(std::sync::mpsc::RecvTimeoutError::Timeout)
-}
-
-/// Reads a terminal nobody looks at, as a terminal does.
-struct Drain {
-    stop: std::sync::Arc<AtomicBool>,
-    thread: thread::JoinHandle<Terminal>,
-}
-
-impl Drain {
-    fn start(mut terminal: Terminal) -> Self {
-        let stop = std::sync::Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let thread = thread::spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                terminal.watch(Duration::from_millis(100));
-            }
-            terminal
-        });
-        Self { stop, thread }
-    }
-
-    fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut terminal = self.thread.join().expect("the reader does not panic");
-        terminal.type_keys("q");
-        terminal.ended();
-    }
-}
-
-fn make_fifo(path: &Path) {
-    use rustix::fs::{CWD, FileType, Mode, mknodat};
-    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("the folder is new");
 }
 
 /// Processor time that the process and its threads have had.

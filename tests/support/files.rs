@@ -2,13 +2,55 @@
 
 use std::f32::consts::TAU;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use facetty::media::frame::I420;
 use facetty::media::stamp;
 use facetty::media::test_picture::TestPicture;
 use facetty::units::Size;
+use tempfile::TempDir;
+
+use super::program::source;
+
+/// The size of a folder's clip, how many frames it has, and the pitch of its tone.
+pub const CLIP: Size = Size::new(320, 240);
+pub const CLIP_FRAMES: u32 = 90;
+pub const TONE_HZ: f32 = 700.0;
+
+/// Files for one test.
+pub struct Folder(TempDir);
+
+impl Folder {
+    /// An empty one, gone with the test.
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().expect("there is room for temporary files"))
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Where a file of this name is.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A stamped clip, as `--camera` takes it.
+    pub fn clip(&self) -> String {
+        let path = self.path("clip.y4m");
+        write_stamped_clip(&path, CLIP, CLIP_FRAMES);
+        source("y4m", &path)
+    }
+
+    /// A tone, as `--mic` takes it.
+    pub fn tone(&self) -> String {
+        let path = self.path("tone.wav");
+        write_tone(&path, TONE_HZ, 2);
+        source("wav", &path)
+    }
+}
 
 /// Frames a second of the clips made here.
 pub const FPS: u32 = 30;

@@ -314,7 +314,13 @@ impl Server {
 
     /// On this address.
     pub fn listen(address: &str) -> Self {
-        let mut program = Program::start(&["serve", "--listen", address, "--no-turn", "--headless"]);
+        Self::with(address, &[])
+    }
+
+    /// On this address, with `more` options.
+    pub fn with(address: &str, more: &[&str]) -> Self {
+        let args = ["serve", "--listen", address, "--no-turn", "--headless"];
+        let mut program = Program::start(&[&args, more].concat());
         let url = program.event("serving")["url"]
             .as_str()
             .expect("a URL")

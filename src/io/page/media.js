@@ -5,6 +5,9 @@ import { memory } from "./dom.js";
 const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
 const MIC = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
 
+/** This browser lets a page choose the speaker. */
+const CHOOSES_SPEAKER = "setSinkId" in HTMLMediaElement.prototype;
+
 export class Local {
   /** What the others are told that voice and camera belong to. */
   stream = new MediaStream();
@@ -65,7 +68,7 @@ export class Local {
       if (kind === "videoinput") {
         this.#drop("camera");
         if (this.cameraOn) await this.#get(true, false).catch((error) => this.failed(error, "camera"));
-      } else {
+      } else if (kind === "audioinput") {
         this.#drop("mic");
         await this.#get(false, true).catch((error) => this.failed(error, "microphone"));
       }
@@ -73,7 +76,7 @@ export class Local {
     });
   }
 
-  /** The cameras and microphones, and which of them are in use. */
+  /** The devices of each kind, and which of them are in use. */
   async devices() {
     const all = (await navigator.mediaDevices?.enumerateDevices?.()) ?? [];
     const of = (kind) => all.filter((device) => device.kind === kind && device.deviceId);
@@ -81,6 +84,7 @@ export class Local {
     return [
       { kind: "videoinput", list: of("videoinput"), used: used(this.camera) ?? memory.get("videoinput") },
       { kind: "audioinput", list: of("audioinput"), used: used(this.mic) ?? memory.get("audioinput") },
+      { kind: "audiooutput", list: CHOOSES_SPEAKER ? of("audiooutput") : [], used: memory.get("audiooutput") ?? "default" },
     ];
   }
 

@@ -1,12 +1,14 @@
 // One other person's connection: perfect negotiation (WebRTC specification, 10.7), what is sent, what
 // comes, and the data channel `facetty` (the program's src/call/control.rs).
 
-import { Shaper, UNASKED } from "./rate.js";
+import { Shaper, UNASKED, voice } from "./rate.js";
 
 const LABEL = "facetty";
 
-/** A browser of the kind whose VP9 is known to go well with the terminal's; others take VP8. */
-const VP9_FIRST = /Chrom(e|ium)\//.test(navigator.userAgent);
+/** Codecs in the order in which they are wanted. VP9 first where it is known to go well with the
+ * terminal's; and a voice once, with error correction of its own, before one that is sent twice. */
+const PICTURES = /Chrom(e|ium)\//.test(navigator.userAgent) ? ["vp9", "vp8", "rtx"] : ["vp8", "vp9", "rtx"];
+const VOICES = ["opus", "red"];
 
 /** Another path is sought at once by the side that calls, and by the other one so much later. */
 const SEEK_LATER = 1500;
@@ -131,6 +133,7 @@ export class Peer {
 
   /** Sends the tracks that there are now. */
   async send() {
+    if (!this.#lines.voice) return; // Nobody has called yet.
     const { mic, camera, screen } = this.#local.sent;
     if (screen && !this.#lines.screen) {
       const init = { direction: "sendonly", streams: [this.#local.screenStream] };
@@ -144,8 +147,9 @@ export class Peer {
 
   /** Holds what is sent to what they asked for. */
   shape() {
-    this.#shapers.camera?.shape(this.asked.camera);
-    this.#shapers.screen?.shape(this.asked.screen);
+    this.#shapers.camera?.show(this.asked.camera);
+    this.#shapers.screen?.show(this.asked.screen);
+    this.#shapers.voice?.set(voice(this.asked.camera));
   }
 
   /** Says something on the data channel, if it is open. */
@@ -169,8 +173,7 @@ export class Peer {
     this.#lines[what] = line;
     line.sender.setStreams?.(what === "screen" ? this.#local.screenStream : this.#local.stream);
     if (what !== "screen") line.direction = "sendrecv";
-    if (what === "voice") return;
-    prefer(line);
+    prefer(line, what === "voice" ? VOICES : PICTURES);
     this.#shapers[what] = new Shaper(line.sender);
   }
 
@@ -250,14 +253,16 @@ export class Peer {
   }
 }
 
-/** VP9 (profile 0) and VP8 in this browser's best order, and what repairs them. */
-function prefer(line) {
-  const all = RTCRtpReceiver.getCapabilities?.("video")?.codecs;
+/** Puts the codecs of a line in this order, and leaves out the others. */
+function prefer(line, order) {
+  const kind = line.receiver.track.kind;
+  const all = RTCRtpReceiver.getCapabilities?.(kind)?.codecs;
   if (!all || !line.setCodecPreferences) return;
-  const is = (name) => all.filter((codec) => codec.mimeType.toLowerCase() === `video/${name}`);
-  const vp9 = is("vp9").filter((codec) => !/profile-id=[1-9]/.test(codec.sdpFmtpLine ?? ""));
-  const codecs = VP9_FIRST ? [...vp9, ...is("vp8")] : [...is("vp8"), ...vp9];
-  if (codecs.length) line.setCodecPreferences([...codecs, ...is("rtx")]);
+  const is = (name) => all.filter(({ mimeType }) => mimeType.toLowerCase() === `${kind}/${name}`);
+  // Of VP9 the first profile, which is what everyone has.
+  const plain = ({ sdpFmtpLine }) => !/profile-id=[1-9]/.test(sdpFmtpLine ?? "");
+  const codecs = order.flatMap(is).filter(plain);
+  if (codecs.length) line.setCodecPreferences(codecs);
 }
 
 /** The session's identifier: the second field of SDP's `o=` line (RFC 8866, 5.2). */

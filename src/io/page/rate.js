@@ -3,9 +3,22 @@
 /** What is sent until somebody said what they can show. */
 export const UNASKED = { width: 320, height: 180, fps: 30 };
 
-/** Bits a second that a picture is worth, as the program's src/call/rate.rs has it. */
+/** Below this no browser's encoder goes. */
+const LEAST = 30_000;
+
+/** A voice's bits: beside a picture as small as a terminal's, and beside a larger one. */
+const VOICE = { beside: 320 * 180, small: 24_000, large: 40_000 };
+
+/** Bits a second that a picture is worth: the measure of the program's src/call/rate.rs, and seven
+ * tenths of it: a picture
+ * of cells shows no more, and two browsers see each other well enough by it. */
 export function needed(width, height, fps) {
-  return Math.max(16_000, Math.round(56 * (width * height) ** 0.78 * (fps / 30) ** 0.7));
+  return Math.max(LEAST, Math.round(0.7 * 56 * (width * height) ** 0.78 * (fps / 30) ** 0.7));
+}
+
+/** What a voice gets beside pictures for such a viewport. */
+export function voice({ width, height }) {
+  return { maxBitrate: width * height > VOICE.beside ? VOICE.large : VOICE.small };
 }
 
 /** An encoding of a source of this size (nothing known: none) for such a viewport. */
@@ -33,8 +46,13 @@ export class Shaper {
     this.#sender = sender;
   }
 
-  async shape(viewport) {
-    this.#wanted = encoding(this.#sender.track?.getSettings(), viewport);
+  /** A picture, for such a viewport. */
+  show(viewport) {
+    return this.set(encoding(this.#sender.track?.getSettings(), viewport));
+  }
+
+  async set(wanted) {
+    this.#wanted = wanted;
     if (this.#busy) return;
     this.#busy = true;
     while (this.#wanted) {

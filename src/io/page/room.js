@@ -108,27 +108,35 @@ export class Room {
     if (reason === "left" || !person.peer.connected) this.#part(person, reason);
   }
 
-  #signal(from, { description, candidate }) {
+  /** One after the other: an offer that follows an answer is no glare. */
+  #signal(from, body) {
     const person = this.people.get(from);
-    if (!person) return;
+    if (person) person.turn = person.turn.then(() => this.#take(person, body));
+  }
+
+  async #take(person, { description, candidate }) {
     if (!description) return person.peer.candidate(candidate);
     if (description.type === "offer") {
       const glare = person.peer.offering;
-      const polite = this.id < from;
+      const polite = this.id < person.id;
       // In glare over the first offers, the one that gives way begins with an empty connection.
       const gives = glare && polite && !person.peer.described;
       if (gives || (person.peer.isOther(description.sdp) && (polite || !glare))) this.#renew(person);
     }
-    person.peer.describe(description).catch((error) => {
-      person.trouble = `the call was not agreed upon: ${error.message}`;
+    const { peer } = person;
+    try {
+      await peer.describe(description);
+    } catch (error) {
+      if (person.peer !== peer || !this.people.has(person.id)) return;
+      person.trouble = `The call was not agreed upon: ${error.message}`;
       this.#on.changed(person);
-    });
+    }
   }
 
   #meet({ id, name }) {
     let person = this.people.get(id);
     if (!person) {
-      person = { id, name, here: true, muted: { mic: false, camera: false, screen: false }, tracks: {} };
+      person = { id, name, here: true, muted: { mic: false, camera: false, screen: false } };
       this.people.set(id, person);
       this.#renew(person);
       this.#on.came(person);
@@ -152,6 +160,8 @@ export class Room {
     person.since = performance.now();
     person.state = "connecting";
     person.trouble = null;
+    // What is awaited of a connection that was closed may never come.
+    person.turn = Promise.resolve();
     person.open = false;
     person.shown = {};
     person.tracks = {};

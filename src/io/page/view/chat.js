@@ -51,13 +51,13 @@ export class Chat {
   /** Somebody wrote. */
   add(name, text, kind = "") {
     const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    this.#append(make("li", { className: kind }, make("b", {}, name, make("time", {}, time)), ...linked(text)));
+    this.#append(make("div", { className: kind }, make("b", {}, name, make("time", {}, time)), ...linked(text)));
     if (!this.#open) byId("bar-chat").classList.add("news");
   }
 
   /** Something happened. */
   note(text) {
-    this.#append(make("li", { className: "event" }, text));
+    this.#append(make("div", { className: "event" }, text));
   }
 
   #append(item) {

@@ -4,6 +4,8 @@ import { byId, make, memory, show } from "../dom.js";
 import { deviceTrouble } from "../words.js";
 import { toggle } from "./controls.js";
 
+const NAMES = { videoinput: "Camera", audioinput: "Microphone", audiooutput: "Speaker" };
+
 /** Shows how one looks and sounds, and waits until the person joins; gives their name. */
 export function join(local, room) {
   byId("join-title").textContent = room;
@@ -51,7 +53,7 @@ export async function chooser(place, local) {
   const fields = kinds.flatMap(({ kind, list, used }) => {
     if (list.length === 0) return [];
     const id = `${place.id}-${kind}`;
-    const name = kind === "videoinput" ? "Camera" : "Microphone";
+    const name = NAMES[kind];
     const options = list.map(({ deviceId, label }, n) =>
       make("option", { value: deviceId, selected: deviceId === used }, label || `${name} ${n + 1}`),
     );

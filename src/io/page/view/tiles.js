@@ -1,7 +1,7 @@
 // The people as tiles that cover the stage, the own picture in a corner; and how much of each can be
 // shown, which is what the others are asked to send.
 
-import { icon, make } from "../dom.js";
+import { icon, make, memory } from "../dom.js";
 import { NO_PATH } from "../words.js";
 
 const GAP = 6;
@@ -13,7 +13,7 @@ const MOST = { camera: [1280, 720], several: [640, 480], screen: [1920, 1200] };
 const STEP = 16;
 const GROUNDS = ["#26465a", "#5c374c", "#344e41", "#58422a", "#383e66", "#603832", "#28545c", "#4a3a60"];
 /** A picture is drawn as squares where each of its pixels would cover so many. */
-const COARSE = 6;
+const COARSE = 10;
 
 export class Tiles {
   #stage;
@@ -160,7 +160,12 @@ class Tile {
   show(person, what) {
     const { tracks, muted, name } = person;
     play(this.video, tracks[what]);
-    if (what === "camera") play(this.audio, tracks.voice);
+    if (what === "camera") {
+      play(this.audio, tracks.voice);
+      // A speaker that was chosen once and is gone leaves the usual one.
+      const speaker = memory.get("audiooutput");
+      if (speaker && this.audio.sinkId !== speaker) this.audio.setSinkId?.(speaker).catch(() => {});
+    }
     const label = what === "screen" ? `${name}: screen` : name;
     const silent = what === "camera" && muted.mic;
     this.root.classList.toggle("seen", what === "screen" || (person.state === "connected" && !muted.camera));
