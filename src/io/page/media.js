@@ -18,6 +18,8 @@ export class Local {
   /** Wanted; whether there is one is another matter. */
   cameraOn = memory.get("camera") !== "off";
   micOn = memory.get("mic") !== "off";
+  /** The browser asks the person, or waits for the device. */
+  asking = false;
   /** Called when any of this changed. */
   changed = () => {};
   /** Called with an error and what it is about, where something cannot be had or went away. */
@@ -45,6 +47,8 @@ export class Local {
       const audio = !this.mic;
       if (!video && !audio) return;
       if (!navigator.mediaDevices) return this.failed(null, "camera and microphone");
+      this.asking = true;
+      this.changed();
       try {
         await this.#get(video, audio);
       } catch (error) {
@@ -57,6 +61,9 @@ export class Local {
         const mic = await this.#get(false, true).catch((error) => error);
         if (camera && mic) this.failed(mic, "camera and no microphone");
         else if (camera || mic) this.failed(camera || mic, camera ? "camera" : "microphone");
+      } finally {
+        this.asking = false;
+        this.changed();
       }
     });
   }

@@ -192,13 +192,13 @@ export class Room {
   #message(person, message) {
     switch (message.type) {
       case "hello":
-        if (typeof message.name === "string" && message.name) person.name = message.name.slice(0, 64);
+        person.name = harmless(message.name).slice(0, 64) || person.name;
         break;
       case "mute":
         person.muted = { mic: message.mic === true, camera: message.camera === true, screen: message.screen === true };
         break;
       case "chat":
-        if (typeof message.text === "string") this.#on.chat(person, message.text.slice(0, 8000));
+        if (harmless(message.text)) this.#on.chat(person, harmless(message.text).slice(0, 8000));
         return;
       case "bye":
         return this.#part(person, "left");
@@ -241,4 +241,9 @@ export class Room {
     person.peer.close();
     this.#on.left(person, reason);
   }
+}
+
+/** Text without what would turn the text around it (bidirectional overrides) or is no letter at all. */
+function harmless(text) {
+  return typeof text === "string" ? text.replace(/(?!\n)\p{Cc}|[\u202a-\u202e\u2066-\u2069]/gu, "") : "";
 }

@@ -61,7 +61,7 @@ export class Call {
       },
     });
     this.#wire();
-    this.#clocks.push(setInterval(() => this.#levels(), 150), setInterval(() => this.#measure(), 1000));
+    this.#clocks.push(setInterval(() => this.#levels(), 200), setInterval(() => this.#measure(), 1000));
     this.#awake();
     this.#update();
   }
@@ -80,8 +80,14 @@ export class Call {
   #wire() {
     const dialog = (id) => () => byId(id).showModal();
     const acts = {
-      mic: () => this.#local.setMic(!this.#local.micOn),
-      camera: () => this.#local.setCamera(!this.#local.cameraOn),
+      mic: () => {
+        this.#local.setMic(!this.#local.micOn);
+        say(`Microphone ${this.#local.micOn ? "on" : "off"}`);
+      },
+      camera: () => {
+        this.#local.setCamera(!this.#local.cameraOn);
+        say(`Camera ${this.#local.cameraOn ? "on" : "off"}`);
+      },
       screen: () => this.#share(),
       chat: () => this.#chat.toggle(),
       devices: () => {
@@ -92,7 +98,7 @@ export class Call {
       leave: () => this.leave(),
     };
     for (const [name, act] of Object.entries(acts)) byId(`bar-${name}`).onclick = act;
-    this.keys = [
+    const letters = [
       { key: "m", what: "microphone on, off", act: acts.mic },
       { key: "v", what: "camera on, off", act: acts.camera },
       { key: "Space", what: "talk while muted, for as long as it is held", act() {} },
@@ -106,7 +112,7 @@ export class Call {
       { key: "Esc", what: "close what is open", act: () => this.#chat.toggle(false) },
       { key: "q", what: "leave", act: acts.leave },
     ];
-    keys(this.keys, (on) => this.#local.talk(on));
+    keys(letters, (on) => this.#local.talk(on));
   }
 
   #joined() {
@@ -187,10 +193,11 @@ export class Call {
     this.#update();
   }
 
-  #levels() {
-    const people = [...this.#room.people.values()];
-    this.#tiles.talking(new Map(people.map(({ id, peer, muted }) => [id, muted.mic ? 0 : peer.level])));
+  async #levels() {
     byId("bar-mic").style.setProperty("--level", this.#local.sent.mic ? this.#local.level().toFixed(2) : 0);
+    const people = [...this.#room.people.values()];
+    const level = async ({ id, peer, muted }) => [id, muted.mic ? 0 : await peer.level()];
+    this.#tiles.talking(new Map(await Promise.all(people.map(level))));
   }
 
   #toggleFigures() {
@@ -209,15 +216,14 @@ export class Call {
     this.#tiles.figures(new Map(read.map(([id, { text }]) => [id, text])));
   }
 
-  /** The screen stays on while a call is shown on it. */
-  async #awake() {
-    try {
-      await navigator.wakeLock?.request("screen");
-    } catch {
-      // Then it dims as always.
-    }
-    if (this.#over) return;
-    document.addEventListener("visibilitychange", () => !document.hidden && this.#awake(), { once: true });
+  /** The screen stays on while a call is shown on it; what is hidden loses that. */
+  #awake() {
+    const ask = () => {
+      if (document.hidden || this.#over) return;
+      navigator.wakeLock?.request("screen").catch(() => {}); // Then it dims as always.
+    };
+    document.addEventListener("visibilitychange", ask);
+    ask();
   }
 }
 

@@ -51,7 +51,7 @@ export class Chat {
   /** Somebody wrote. */
   add(name, text, kind = "") {
     const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    this.#append(make("div", { className: kind }, make("b", {}, name, make("time", {}, time)), ...linked(text)));
+    this.#append(make("div", { className: kind }, make("b", {}, make("bdi", {}, name), make("time", {}, time)), make("span", { dir: "auto" }, ...linked(text))));
     if (!this.#open) byId("bar-chat").classList.add("news");
   }
 

@@ -28,7 +28,9 @@ export function keys(acts, talk) {
     !document.querySelector("dialog[open]") &&
     !target.closest("input, textarea, select");
   addEventListener("keydown", (event) => {
-    if (event.key === "Escape") return acts.find(({ key }) => key === "Esc").act();
+    if (event.key === "Escape" && !document.querySelector("dialog[open]")) {
+      return acts.find(({ key }) => key === "Esc").act();
+    }
     if (!isFree(event)) return;
     if (event.key === " ") {
       // On a button it presses the button.

@@ -16,7 +16,7 @@ export function join(local, room) {
     video.srcObject = local.camera && local.stream;
     video.hidden = !local.camera;
     byId("join-dark").hidden = Boolean(local.camera);
-    byId("join-dark").textContent = local.cameraOn ? "No camera" : "The camera is off";
+    byId("join-dark").textContent = local.asking ? "Waiting for the camera …" : local.cameraOn ? "No camera" : "The camera is off";
     toggle(byId("join-mic"), "mic", local.micOn, "Microphone");
     toggle(byId("join-camera"), "camera", local.cameraOn, "Camera");
     if (local.camera || local.mic) hideTrouble();
