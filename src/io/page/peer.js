@@ -1,12 +1,12 @@
 // One other person's connection: perfect negotiation (WebRTC specification, 10.7), what is sent, what
 // comes, and the data channel `facetty` (the program's src/call/control.rs).
 
-import { Shaper, UNASKED, voice } from "./rate.js";
+import { Shaper, UNASKED } from "./rate.js";
 
 const LABEL = "facetty";
 
 /** Codecs in the order in which they are wanted. VP9 first where it is known to go well with the
- * terminal's; and a voice once, with error correction of its own, before one that is sent twice. */
+ * terminal's. */
 const PICTURES = /Chrom(e|ium)\//.test(navigator.userAgent) ? ["vp9", "vp8", "rtx"] : ["vp8", "vp9", "rtx"];
 const VOICES = ["opus", "red"];
 
@@ -149,7 +149,7 @@ export class Peer {
   shape() {
     this.#shapers.camera?.show(this.asked.camera);
     this.#shapers.screen?.show(this.asked.screen);
-    this.#shapers.voice?.set(voice(this.asked.camera));
+    this.#shapers.voice?.speak(this.asked.camera);
   }
 
   /** Says something on the data channel, if it is open. */

@@ -9,16 +9,10 @@ const LEAST = 30_000;
 /** A voice's bits: beside a picture as small as a terminal's, and beside a larger one. */
 const VOICE = { beside: 320 * 180, small: 24_000, large: 40_000 };
 
-/** Bits a second that a picture is worth: the measure of the program's src/call/rate.rs, and seven
- * tenths of it: a picture
- * of cells shows no more, and two browsers see each other well enough by it. */
+/** Bits a second that a picture is worth: half of what the program's src/call/rate.rs takes for it. Cells
+ * show no more, and two browsers see each other well by it. */
 export function needed(width, height, fps) {
-  return Math.max(LEAST, Math.round(0.7 * 56 * (width * height) ** 0.78 * (fps / 30) ** 0.7));
-}
-
-/** What a voice gets beside pictures for such a viewport. */
-export function voice({ width, height }) {
-  return { maxBitrate: width * height > VOICE.beside ? VOICE.large : VOICE.small };
+  return Math.max(LEAST, Math.round(0.5 * 56 * (width * height) ** 0.78 * (fps / 30) ** 0.7));
 }
 
 /** An encoding of a source of this size (nothing known: none) for such a viewport. */
@@ -48,10 +42,19 @@ export class Shaper {
 
   /** A picture, for such a viewport. */
   show(viewport) {
-    return this.set(encoding(this.#sender.track?.getSettings(), viewport));
+    return this.#set(encoding(this.#sender.track?.getSettings(), viewport));
   }
 
-  async set(wanted) {
+  /** A voice, beside pictures for such a viewport: once, with Opus's own error correction, although the
+   * other side may name the codec first by which each packet goes twice. */
+  speak({ width, height }) {
+    const is = ({ mimeType }) => mimeType.toLowerCase() === "audio/opus";
+    const codec = this.#sender.getParameters().codecs?.find(is);
+    const maxBitrate = width * height > VOICE.beside ? VOICE.large : VOICE.small;
+    return this.#set(codec ? { maxBitrate, codec } : { maxBitrate });
+  }
+
+  async #set(wanted) {
     this.#wanted = wanted;
     if (this.#busy) return;
     this.#busy = true;
