@@ -152,6 +152,7 @@ fn microphone_and_camera_are_switched_on_both_sides() {
     ann.program.event_where("mute", mute(true, false));
     browser.press("v");
     ann.program.event_where("mute", mute(true, true));
+    ann.program.event_where("stats", |s| s["fps_in"] == 0.0);
     let silent = browser.row("outbound-rtp", "video")["framesSent"].clone();
     ann.program.event_where("stats", |s| s["fps_in"] == 0.0);
     assert_eq!(browser.row("outbound-rtp", "video")["framesSent"], silent);

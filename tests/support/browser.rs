@@ -103,7 +103,7 @@ impl Browser {
             "unhandledPromptBehavior": "accept",
             "goog:chromeOptions": { "args": args },
             "goog:loggingPrefs": { "browser": "ALL" },
-            "timeouts": { "script": 30_000, "pageLoad": 30_000 },
+            "timeouts": { "script": 60_000, "pageLoad": 60_000 },
         }}});
         let mut browser = Self {
             driver,

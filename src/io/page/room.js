@@ -48,10 +48,18 @@ export class Room {
 
   /** What is sent changed. */
   sendAnew() {
-    for (const { peer } of this.people.values()) {
-      peer.send();
-      peer.tell(this.#local.mute);
+    for (const person of this.people.values()) {
+      person.peer.send();
+      this.#tellMute(person);
     }
+  }
+
+  /** Once, however often something about the devices changed. */
+  #tellMute(person) {
+    const key = JSON.stringify(this.#local.mute);
+    if (!person.open || person.shown.mute === key) return;
+    person.shown.mute = key;
+    person.peer.tell(this.#local.mute);
   }
 
   /** What can be shown of somebody changed. */
@@ -176,7 +184,7 @@ export class Room {
           person.open = true;
           this.show(person);
           peer.tell({ type: "hello", name: this.#name, version: VERSION });
-          peer.tell(this.#local.mute);
+          this.#tellMute(person);
         },
         message: (message) => this.#message(person, message),
         track: (what, track) => {
