@@ -194,16 +194,22 @@ fn ours(clip: &Clip, grid: Cells, glyphs: Glyphs, redraw: Redraw, references: &R
     show(&mut screen, 0, &mut out);
     let mut bytes = 0;
     let frames = clip.frames.len();
+    // As it comes from a decoder: just written, to where the one before was.
+    let mut decoded = clip.frames[0].clone();
     let passes = (0..PASSES).map(|pass| {
-        let begun = cpu();
-        for i in 0..frames {
+        let mut spent = 0.0;
+        for frame in &clip.frames {
+            decoded.bytes_mut().copy_from_slice(frame.bytes());
             out.clear();
-            show(&mut screen, i, &mut out);
+            let begun = cpu();
+            screen.fill(area, &decoded, false);
+            screen.encode(&mut out);
+            spent += cpu() - begun;
             if pass == 0 {
                 bytes += out.len();
             }
         }
-        (cpu() - begun) / frames as f64
+        spent / frames as f64
     });
     let cpu = passes.fold(f64::INFINITY, f64::min);
     Figures {

@@ -301,6 +301,17 @@ impl Paint {
         Self(3 << 24 | (r as u32) << 16 | (g as u32) << 8 | b as u32)
     }
 
+    /// Of `3 << 24 | red << 16 | green << 8 | blue`, as [`Self::rgb`] has it.
+    pub(super) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
+    /// The channels of one that [`Self::rgb`] made.
+    pub(super) const fn channels(self) -> [u8; 3] {
+        let [_, r, g, b] = self.0.to_be_bytes();
+        [r, g, b]
+    }
+
     pub(super) const fn kind(self) -> PaintKind {
         let [kind, r, g, b] = self.0.to_be_bytes();
         match kind {
@@ -357,6 +368,17 @@ impl Cell {
         let is_ink = self.fg == fg || glyph == ' ';
         let is_ground = self.bg == bg || glyph == '█';
         self.glyph == Glyph::from(glyph) && is_ink && is_ground
+    }
+
+    /// A plain character in two colours.
+    #[inline(always)]
+    pub(super) fn plain(glyph: char, fg: Paint, bg: Paint) -> Self {
+        Self {
+            glyph: glyph.into(),
+            fg,
+            bg,
+            ..Self::BLANK
+        }
     }
 
     /// What a cleared terminal shows.

@@ -115,6 +115,32 @@ impl ColourSpace {
         }
     }
 
+    /// The colours of many Y, U, V, as [`Paint`](super::cells::Paint) has them; to the nearest, as
+    /// [`Self::rgb`].
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop)]
+    pub(super) fn paints<const N: usize>(self, [y, u, v]: &[[f32; N]; 3], paints: &mut [u32; N]) {
+        let &Factors {
+            luma,
+            red_v,
+            green_u,
+            green_v,
+            blue_u,
+        } = &FACTORS[usize::from(self.0)];
+        let black = f32::from(self.black());
+        // From here on numbers have no fraction: adding it rounds, and the lowest bits are the integer.
+        const ROUND: f32 = (1 << 23) as f32;
+        for l in 0..N {
+            let y = (y[l] - black) * luma;
+            let (u, v) = (u[l] - 128.0, v[l] - 128.0);
+            let r = (y + v * red_v).clamp(0.0, 255.0) + ROUND;
+            let g = (y + u * green_u + v * green_v).clamp(0.0, 255.0) + ROUND;
+            let b = (y + u * blue_u).clamp(0.0, 255.0) + ROUND;
+            let [r, g, b] = [r.to_bits() & 0xFF, g.to_bits() & 0xFF, b.to_bits() & 0xFF];
+            paints[l] = 3 << 24 | r << 16 | g << 8 | b;
+        }
+    }
+
     /// The light of Y alone, 0 to 255.
     pub(super) fn grey(self, y: f32) -> f32 {
         let Factors { luma, .. } = FACTORS[usize::from(self.0)];
@@ -172,6 +198,10 @@ mod tests {
                     for u in (0..=255).step_by(15) {
                         for v in (0..=255).step_by(15) {
                             let got = space.rgb([y as f32, u as f32, v as f32]);
+                            let mut paint = [0];
+                            space.paints(&[[y as f32], [u as f32], [v as f32]], &mut paint);
+                            let [_, r, g, b] = paint[0].to_be_bytes();
+                            assert!(got.distance(Rgb { r, g, b }) <= 1, "{got:?}: {:x}", paint[0]);
                             let luma = (f64::from(y) - black) / luma;
                             let (pb, pr) = ((f64::from(u) - 128.0) / chroma, (f64::from(v) - 128.0) / chroma);
                             let (er, eb) = (luma + 2.0 * (1.0 - kr) * pr, luma + 2.0 * (1.0 - kb) * pb);

@@ -6,25 +6,38 @@
 //! already, either way round, or in one colour. The one counts that is cheapest, an error and lambda
 //! times its bytes together; if that is no less than the error of what is shown, the cell stays.
 
-use super::cells::{Cell, Paint};
+mod ways;
+
+use pulp::NullaryFnOnce;
+
+use super::cells::Cell;
 use super::colour::{ColorDepth, ColourSpace};
 use super::encode::{LARGEST, Stream};
 use super::fit::LANES;
 use super::glyphs::Glyphs;
 use super::grid::Kind;
-use super::look::{View, Yuv};
+use super::look::View;
 use super::screen::Screen;
-use super::shapes::{Shape, Shapes};
-use super::worth::{FORCED, LEAST, REFRESHED};
+use super::shapes::Shapes;
+use super::worth::{FORCED, LEAST, REFRESHED, octave, of_octave};
+use ways::{Colour, Ready};
 
-/// Samples that errors are for; see [`super::fit`].
-const SAMPLES: f32 = 32.0;
 /// The fewest bytes for which a cell is drawn, as a rule.
 const FEW_BYTES: f32 = 15.0;
 
 impl Screen {
     /// Writes the cells that are worth it.
     pub(super) fn draw(&mut self, budget: usize, stream: &mut Stream<'_>) {
+        let arch = self.arch;
+        arch.dispatch(Draw {
+            screen: self,
+            budget,
+            stream,
+        });
+    }
+
+    #[inline(always)]
+    fn draw_rows(&mut self, budget: usize, stream: &mut Stream<'_>) {
         let rows = usize::from(self.size.rows);
         let before = stream.len();
         let (mut lambda, mut waiting) = self.lambda(budget.saturating_sub(before));
@@ -73,7 +86,7 @@ impl Screen {
 
     /// A cell that is worth no more is not looked at.
     fn threshold(&self, lambda: f32) -> u32 {
-        ((lambda * FEW_BYTES) as u32).max(LEAST)
+        ((lambda * FEW_BYTES) as u32).max(LEAST).max(self.worth.noise)
     }
 
     /// The lambda with which the frame likely keeps its budget, and how many cells are likely drawn.
@@ -82,8 +95,8 @@ impl Screen {
         let of = &self.worth.of;
         let cost = self.worth.cost.max(16) as f32 / 16.0;
         let affordable = (budget as f32 / cost) as usize;
-        let wanted = (least * cost) as u32;
-        let count = of.iter().filter(|&&worth| worth > wanted.max(LEAST)).count();
+        let wanted = ((least * cost) as u32).max(LEAST).max(self.worth.noise);
+        let count = of.iter().filter(|&&worth| worth > wanted).count();
         if count <= affordable {
             return (least, count);
         }
@@ -93,17 +106,17 @@ impl Screen {
             let ratio = forced as f32 * cost / budget.max(1) as f32;
             return (least.max(1.0) * ratio * ratio, forced);
         }
-        // By the exponent and two bits of the mantissa: steps of a quarter.
-        let mut histogram = [0_usize; 160];
-        for &worth in of.iter().filter(|&&worth| worth > LEAST) {
-            histogram[(((worth as f32).to_bits() >> 21) as usize - (127 << 2)).min(159)] += 1;
+        // Of many cells some tell enough.
+        let each = 1 + of.len() / 4096;
+        let mut histogram = [0_usize; 128];
+        for &worth in of.iter().step_by(each) {
+            histogram[octave(worth)] += each;
         }
         let mut drawn = 0;
         for (step, &cells) in histogram.iter().enumerate().rev() {
             drawn += cells;
             if drawn > affordable {
-                let worth = f32::from_bits(((step + 1 + (127 << 2)) << 21) as u32);
-                let worth = worth.min(REFRESHED as f32 / 64.0);
+                let worth = of_octave(step + 1).min(REFRESHED as f32 / 64.0);
                 return ((worth / cost).max(least), affordable);
             }
         }
@@ -123,6 +136,7 @@ impl Screen {
     }
 
     /// Writes a cell; says whether there was something to write.
+    #[inline(always)]
     fn draw_cell(
         &mut self,
         x: usize,
@@ -151,6 +165,7 @@ impl Screen {
             };
             if cell.width > 0 {
                 stream.text(place, self.size.cols, &cell, &self.clusters);
+                pens.forget();
             }
             self.shown.text[at] = cell;
         }
@@ -179,6 +194,7 @@ impl Screen {
     }
 
     /// Draws a cell in any two of 16 million colours.
+    #[inline(always)]
     fn draw_fit(
         &mut self,
         place: (u16, u16),
@@ -189,62 +205,54 @@ impl Screen {
     ) -> bool {
         let (x, y) = (usize::from(place.0), usize::from(place.1));
         let kind = self.wanted.kind[at];
-        let shape = &pens.shapes.all[usize::from(self.worth.shape[at])];
-        let means = self.worth.means[self.wanted.group(x, y)].of(x % LANES, shape.share);
         let space = kind.space();
+        let group = self.wanted.group(x, y);
+        if pens.ready_for != Some((group, space)) {
+            let first = at - x % LANES;
+            let end = (first + LANES).min(self.wanted.at(0, y) + self.wanted.cols);
+            let mut shares = [0.5; LANES];
+            for (share, &shape) in shares.iter_mut().zip(&self.worth.shape[first..end]) {
+                *share = pens.shapes.all[usize::from(shape)].share;
+            }
+            pens.ready.fill(&self.worth.means[group], &shares, space);
+            pens.ready_for = Some((group, space));
+        }
+        let shape = &pens.shapes.all[usize::from(self.worth.shape[at])];
         let worth = self.worth.of[at];
         // What is refreshed becomes exact.
         let is_refreshed = (REFRESHED..FORCED).contains(&worth);
-        let lambda = if is_refreshed { 0.0 } else { lambda };
-        let choice = Choice {
-            lambda: lambda.max(1e-3),
-            pens: pens.known(stream, space),
-            shape,
-            means: &means,
-        };
+        let lambda = if is_refreshed { 1e-3 } else { lambda.max(1e-3) };
+        if pens.space != space {
+            pens.forget();
+            pens.space = space;
+        }
+        let way = pens.ready.cheapest(x % LANES, shape, lambda, &pens.now);
         let jump = if stream.is_at(place) { 0.0 } else { JUMP };
         let gained = match worth {
             FORCED => f32::INFINITY,
             worth => (worth & (REFRESHED - 1)) as f32,
         };
-        let way = choice.cheapest();
-        if way.cost + choice.lambda * jump >= gained {
+        if way.cost + lambda * jump >= gained {
             return false;
         }
 
-        let [fg_now, bg_now] = stream.colours();
-        let [ink, ground] = choice.colours(way.part);
-        let fg = if way.keeps[0] {
-            pens.fg
-        } else {
-            Colour::new(ink, space)
-        };
-        let bg = if way.keeps[1] {
-            pens.bg
-        } else {
-            Colour::new(ground, space)
-        };
-        let (glyph, paints, on, off) = match way.part {
-            Part::Ground => (' ', (fg_now, bg.paint), bg.yuv, bg.yuv),
-            Part::Ink => ('█', (fg.paint, bg_now), fg.yuv, fg.yuv),
-            Part::Shape => (shape.glyph, (fg.paint, bg.paint), fg.yuv, bg.yuv),
-            Part::Inverse => {
-                let glyph = shape.inverse.unwrap_or(shape.glyph);
-                (glyph, (fg.paint, bg.paint), bg.yuv, fg.yuv)
-            }
-        };
+        let form = &shape.forms[way.part as usize];
+        let now = pens.ready.colours(x % LANES, &way, &pens.now);
+        let [fg, bg] = stream.colours();
+        let fg = if way.keeps[0] { fg } else { now[0].paint };
+        let bg = if way.keeps[1] { bg } else { now[1].paint };
         // Colours that no screen has look the same as others.
-        let is_same = self.shown.kind[at] == kind && self.shown.text[at].is_same(glyph, paints.0, paints.1);
+        let shown = &mut self.shown.text[at];
+        let is_same = self.shown.kind[at] == kind && shown.is_same(form.glyph, fg, bg);
         if !is_same {
-            self.shown.text[at] = stream.glyph(place, self.size.cols, glyph, paints.0, paints.1);
-            pens.take(way.part, fg, bg, space);
+            stream.form(place, self.size.cols, form, [fg, bg], way.keeps);
+            pens.now = now;
+            *shown = Cell::plain(form.glyph, fg, bg);
         }
-        let mut edges = 0.0;
-        if !matches!(way.part, Part::Ground | Part::Ink) {
-            let (dy, du, dv) = (on[0] - off[0], on[1] - off[1], on[2] - off[2]);
-            edges = shape.edges[0] * dy * dy + shape.edges[1] * (du * du + dv * dv);
-        }
-        self.shown.set_parted(x, y, shape, on, off);
+        let [on, off] = way.parted(&now);
+        let (dy, du, dv) = (on[0] - off[0], on[1] - off[1], on[2] - off[2]);
+        let edges = shape.edges[0] * dy * dy + shape.edges[1] * (du * du + dv * dv);
+        self.shown.set_parted(x, y, shape, [on, off]);
         self.worth.edges[at] = edges as u32;
         self.worth.is_new[at] = true;
         !is_same
@@ -279,180 +287,52 @@ impl Screen {
 /// Bytes that it takes to move the cursor, as a rule.
 const JUMP: f32 = 4.0;
 
-/// A colour that is sent, and what it stands for.
-#[derive(Clone, Copy)]
-struct Colour {
-    paint: Paint,
-    yuv: Yuv,
-}
-
-impl Colour {
-    /// One that is far from all.
-    const UNKNOWN: Self = Self {
-        paint: Paint::DEFAULT,
-        yuv: [1e9; 3],
-    };
-
-    #[inline]
-    fn new(yuv: Yuv, space: ColourSpace) -> Self {
-        Self {
-            paint: space.rgb(yuv).into(),
-            yuv,
-        }
-    }
-}
-
-/// The error of a colour in place of another, for a whole cell.
-#[inline]
-fn distance(a: &Yuv, b: &Yuv) -> f32 {
-    let (y, u, v) = (a[0] - b[0], a[1] - b[1], a[2] - b[2]);
-    (y * y + u * u + v * v) * SAMPLES
-}
-
-/// The bytes that set a colour take, nearly: dark ones have fewer digits.
-#[inline]
-fn colour_bytes(yuv: &Yuv) -> f32 {
-    if yuv[0] < 104.0 { 12.0 } else { 14.0 }
-}
-
 /// The pen's colours, as far as pictures set them, and the shapes that it draws.
-#[derive(Clone, Copy)]
 struct Pens {
     shapes: &'static Shapes,
-    fg: Colour,
-    bg: Colour,
+    /// Of the ink and of the ground, in `space`.
+    now: [Colour; 2],
     space: ColourSpace,
+    /// What may be drawn of the cells of a group, and of which.
+    ready: Ready,
+    ready_for: Option<(usize, ColourSpace)>,
 }
 
 impl Pens {
     fn new(glyphs: Glyphs) -> Self {
         Self {
             shapes: Shapes::of(glyphs),
-            fg: Colour::UNKNOWN,
-            bg: Colour::UNKNOWN,
+            now: [Colour::UNKNOWN; 2],
             space: ColourSpace::default(),
+            ready: Ready::NONE,
+            ready_for: None,
         }
     }
 
-    /// Those that are still set, for a picture in that space.
-    #[inline]
-    fn known(&self, stream: &Stream<'_>, space: ColourSpace) -> [Yuv; 2] {
-        let [fg, bg] = stream.colours();
-        let still = |colour: &Colour, paint| {
-            if colour.paint == paint && self.space == space {
-                colour.yuv
-            } else {
-                Colour::UNKNOWN.yuv
-            }
-        };
-        [still(&self.fg, fg), still(&self.bg, bg)]
-    }
-
-    fn take(&mut self, part: Part, fg: Colour, bg: Colour, space: ColourSpace) {
-        if space != self.space {
-            (self.fg, self.bg, self.space) = (Colour::UNKNOWN, Colour::UNKNOWN, space);
-        }
-        if !matches!(part, Part::Ground) {
-            self.fg = fg;
-        }
-        if !matches!(part, Part::Ink) {
-            self.bg = bg;
-        }
+    /// Something else set them.
+    fn forget(&mut self) {
+        self.now = [Colour::UNKNOWN; 2];
     }
 }
 
-/// What a glyph's ink is.
-#[derive(Clone, Copy)]
-enum Part {
-    /// Nothing.
-    Ground,
-    /// All of the cell.
-    Ink,
-    Shape,
-    Inverse,
+/// All cells, with the instructions that the machine has.
+struct Draw<'a, 'out> {
+    screen: &'a mut Screen,
+    budget: usize,
+    stream: &'a mut Stream<'out>,
 }
 
-/// A way to draw a cell.
-#[derive(Clone, Copy)]
-struct Way {
-    part: Part,
-    /// Whether the pen's colours, of ink and ground, stay.
-    keeps: [bool; 2],
-    /// The error it leaves above that of the best shape, and lambda times its bytes.
-    cost: f32,
-}
+impl NullaryFnOnce for Draw<'_, '_> {
+    type Output = ();
 
-/// The ways to draw a cell.
-struct Choice<'a> {
-    lambda: f32,
-    pens: [Yuv; 2],
-    shape: &'a Shape,
-    /// Of the shape's part, of the rest, of all.
-    means: &'a [Yuv; 3],
-}
-
-impl Choice<'_> {
-    #[inline]
-    fn cheapest(&self) -> Way {
-        let Self { shape, lambda, .. } = *self;
-        let [on, off, all] = self.means;
-        let (share, rest) = (shape.share, 1.0 - shape.share);
-        // What the shape takes away from the error of one colour.
-        let lost = distance(on, off) * share * rest;
-        let [ground, ink] = [self.colour(1, all, 1.0), self.colour(0, all, 1.0)];
-        let mut best = self.way(Part::Ground, lost + lambda, (0.0, true), ground);
-        let mut try_way = |way: Way| {
-            if way.cost < best.cost {
-                best = way;
-            }
-        };
-        try_way(self.way(Part::Ink, lost + lambda * 3.0, ink, (0.0, true)));
-        let bytes = lambda * shape.glyph.len_utf8() as f32;
-        let colours = [self.colour(0, on, share), self.colour(1, off, rest)];
-        try_way(self.way(Part::Shape, bytes, colours[0], colours[1]));
-        if let Some(inverse) = shape.inverse {
-            let bytes = lambda * inverse.len_utf8() as f32;
-            let colours = [self.colour(0, off, rest), self.colour(1, on, share)];
-            try_way(self.way(Part::Inverse, bytes, colours[0], colours[1]));
-        }
-        best
-    }
-
-    /// What a colour costs, and whether it is left as the pen has it.
-    #[inline]
-    fn colour(&self, pen: usize, colour: &Yuv, share: f32) -> (f32, bool) {
-        let sent = self.lambda * colour_bytes(colour);
-        let kept = distance(&self.pens[pen], colour) * share;
-        (kept.min(sent), kept <= sent)
-    }
-
-    #[inline]
-    fn way(&self, part: Part, cost: f32, fg: (f32, bool), bg: (f32, bool)) -> Way {
-        let keeps = [fg.1, bg.1];
-        let begin = if keeps == [true; 2] {
-            0.0
-        } else {
-            self.lambda * 3.0
-        };
-        Way {
-            part,
-            keeps,
-            cost: cost + fg.0 + bg.0 + begin,
-        }
-    }
-
-    /// Of the ink and of the ground.
-    fn colours(&self, part: Part) -> [Yuv; 2] {
-        let [on, off, all] = *self.means;
-        match part {
-            Part::Ground | Part::Ink => [all, all],
-            Part::Shape => [on, off],
-            Part::Inverse => [off, on],
-        }
+    #[inline(always)]
+    fn call(self) {
+        self.screen.draw_rows(self.budget, self.stream);
     }
 }
 
 /// The index of the first that is more than `threshold`.
+#[inline(always)]
 fn next_over(of: &[u32], threshold: u32) -> Option<usize> {
     const MANY: usize = 8;
     let mut start = 0;

@@ -2,6 +2,7 @@
 
 use super::cells::{Attrs, Cell, Glyph, Paint, PaintKind};
 use super::look::Look;
+use super::shapes::Form;
 
 /// The most bytes that one cell of a picture takes, and the end of the frame.
 pub(super) const LARGEST: usize = 64;
@@ -117,17 +118,49 @@ impl<'a> Stream<'a> {
 
     /// Writes a plain character in two colours; says what was written.
     pub(super) fn glyph(&mut self, (x, y): (u16, u16), cols: u16, c: char, fg: Paint, bg: Paint) -> Cell {
-        let glyph = Glyph::from(c);
         self.go(x, y);
         self.pen(fg, bg, Attrs::NONE);
-        self.push(glyph);
+        self.push(c.into());
         self.wrote(x, y, cols, true);
-        Cell {
-            glyph,
-            fg,
-            bg,
-            ..Cell::BLANK
+        Cell::plain(c, fg, bg)
+    }
+
+    /// Writes a plain character in two of 16 million colours; those that are kept must be the pen's. The
+    /// bytes of both are laid down, and what is kept is not counted: which of them change cannot be
+    /// foretold, and a wrong guess takes longer.
+    #[inline(always)]
+    pub(super) fn form(
+        &mut self,
+        place: (u16, u16),
+        cols: u16,
+        form: &Form,
+        [fg, bg]: [Paint; 2],
+        keeps: [bool; 2],
+    ) {
+        if self.attrs != Attrs::NONE {
+            self.glyph(place, cols, form.glyph, fg, bg);
+            return;
         }
+        let (x, y) = place;
+        if !self.is_at(place) || self.tail.len > ROOM {
+            self.go(x, y);
+        }
+        let at = self.tail.len;
+        let window: &mut [u8; WINDOW] = (&mut self.tail.buffer[at..at + WINDOW])
+            .try_into()
+            .expect("a slice of WINDOW");
+        lay(window, 0, *b"\x1b[");
+        let set = colour(window, 2, b'3', fg);
+        let len = if keeps[0] { 2 } else { set };
+        let set = colour(window, len, b'4', bg);
+        let len = if keeps[1] { len } else { set };
+        // In place of the last `;`, or of the `[` of nothing.
+        lay(window, len - 1, *b"m");
+        let len = if keeps[0] & keeps[1] { 0 } else { len };
+        lay(window, len, form.utf8);
+        self.tail.len += len + form.len;
+        (self.fg, self.bg) = (fg, bg);
+        self.wrote(x, y, cols, true);
     }
 
     /// The pen's colours, of the text and behind it.
@@ -198,6 +231,31 @@ impl<'a> Stream<'a> {
         sgr.push(b"m");
         (self.fg, self.bg, self.attrs) = (fg, bg, attrs);
     }
+}
+
+/// The most bytes that [`Stream::form`] lays down: two colours and a glyph.
+const WINDOW: usize = 2 + 2 * (5 + 12) + 4;
+
+/// Lays down some bytes.
+#[inline(always)]
+fn lay<const N: usize>(window: &mut [u8; WINDOW], at: usize, bytes: [u8; N]) {
+    // Not a copy of a slice, which may become a call.
+    if let Some(to) = window[at..].first_chunk_mut::<N>() {
+        *to = bytes;
+    }
+}
+
+/// Lays down parameters that set a colour, each with a `;` behind it; where they end.
+#[inline(always)]
+fn colour(window: &mut [u8; WINDOW], at: usize, plane: u8, paint: Paint) -> usize {
+    lay(window, at, [plane, b'8', b';', b'2', b';']);
+    let mut at = at + 5;
+    for channel in paint.channels() {
+        let (digits, len) = DECIMAL[usize::from(channel)];
+        lay(window, at, digits);
+        at += usize::from(len);
+    }
+    at
 }
 
 /// Whether CR, `down` times LF and CUF are fewer bytes than CUP.

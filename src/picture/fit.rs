@@ -24,7 +24,6 @@ use pulp::Simd;
 
 use super::compare::Samples;
 use super::glyphs::Glyphs;
-use super::look::Yuv;
 use super::shapes::{CHROMA, EIGHTHS, Sampling};
 
 /// Cells that are fitted together.
@@ -47,8 +46,8 @@ pub(super) struct Fit {
 /// the rest's share.
 #[derive(Clone, Copy)]
 pub(super) struct Means {
-    all: [[f32; LANES]; 3],
-    off: [[f32; LANES]; 3],
+    pub(super) all: [[f32; LANES]; 3],
+    pub(super) off: [[f32; LANES]; 3],
 }
 
 impl Fit {
@@ -64,21 +63,6 @@ impl Means {
         all: [[0.0; LANES]; 3],
         off: [[0.0; LANES]; 3],
     };
-
-    /// Of one cell the means of the part, the rest and all.
-    #[inline]
-    pub(super) fn of(&self, lane: usize, share: f32) -> [Yuv; 3] {
-        let (part, rest) = (1.0 / share, 1.0 / (1.0 - share));
-        let mut means = [[0.0; 3]; 3];
-        for c in 0..3 {
-            let (all, off) = (self.all[c][lane], self.off[c][lane]);
-            // Rounding may lead past the ends of the range.
-            means[0][c] = (all + off * part).clamp(0.0, 255.0);
-            means[1][c] = (all - off * rest).clamp(0.0, 255.0);
-            means[2][c] = all;
-        }
-        means
-    }
 }
 
 /// Fits the [`LANES`] cells from `at` on.
@@ -239,7 +223,7 @@ const fn steps<const SHAPES: usize>() -> [Step; SHAPES] {
         steps[step - 1] = Step {
             block: bit,
             sign: if mask >> bit & 1 == 1 { 1.0 } else { -1.0 },
-            weight: weight(share),
+            weight: weight_of(share),
             id: (mask - 1) as f32,
         };
         step += 1;
@@ -248,7 +232,7 @@ const fn steps<const SHAPES: usize>() -> [Step; SHAPES] {
 }
 
 /// By how much a shape lowers the error for each squared step of [`Best::shape`].
-const fn weight(share: f32) -> f32 {
+const fn weight_of(share: f32) -> f32 {
     1.0 / (SAMPLES * share * (1.0 - share))
 }
 
@@ -438,9 +422,9 @@ fn fine<S: Simd>(from: Loader<'_, S>) -> (Sums<S>, Best<S>) {
         // What lies below an edge is off by what lies above it, the other way round.
         let upper = ENDS[7 - eighths];
         let lower = halves[0][upper].plus(halves[1][upper]).times(-1.0);
-        best.shape(lower, weight(share), (eighths - 1) as f32);
+        best.shape(lower, weight_of(share), (eighths - 1) as f32);
         let left = across[eighths - 1].minus(total.times(share));
-        best.shape(left, weight(share), (eighths + 6) as f32);
+        best.shape(left, weight_of(share), (eighths + 6) as f32);
     }
     let sums = Sums {
         halves,
@@ -455,7 +439,7 @@ fn fine<S: Simd>(from: Loader<'_, S>) -> (Sums<S>, Best<S>) {
 fn coarse<S: Simd>(from: Loader<'_, S>) -> (Best<S>, F<S>, Three<S>) {
     let simd = from.simd;
     let zero = F::new(simd, 0.0);
-    let weight_of_one = F::new(simd, SAMPLES / Sampling::COARSE.len() as f32);
+    let weight = F::new(simd, SAMPLES / Sampling::COARSE.len() as f32);
     let mut lower = Three([zero; 3]);
     let mut left = lower;
     let mut total = lower;
@@ -468,16 +452,19 @@ fn coarse<S: Simd>(from: Loader<'_, S>) -> (Best<S>, F<S>, Three<S>) {
             } else {
                 from.chroma(c - 1, i)
             };
-            quarter[i] = sample * weight_of_one;
-            squares = squares + sample * quarter[i];
+            quarter[i] = sample;
+            squares = squares + sample * sample;
         }
-        total.0[c] = quarter[0] + quarter[1] + quarter[2] + quarter[3];
-        let half = total.0[c] * F::new(simd, 0.5);
-        lower.0[c] = quarter[2] + quarter[3] - half;
-        left.0[c] = quarter[0] + quarter[2] - half;
+        let upper_row = quarter[0] + quarter[1];
+        let lower_row = quarter[2] + quarter[3];
+        total.0[c] = (upper_row + lower_row) * weight;
+        // By half of what the one side has above the other.
+        let half = weight * F::new(simd, 0.5);
+        lower.0[c] = (lower_row - upper_row) * half;
+        left.0[c] = ((quarter[0] - quarter[1]) + (quarter[2] - quarter[3])) * half;
     }
     let mut best = Best::new(simd);
-    best.shape(lower, weight(0.5), 0.0);
-    best.shape(left, weight(0.5), 1.0);
-    (best, squares, total)
+    best.shape(lower, weight_of(0.5), 0.0);
+    best.shape(left, weight_of(0.5), 1.0);
+    (best, squares * weight, total)
 }

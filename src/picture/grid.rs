@@ -1,5 +1,8 @@
 //! The cells of a screen, what is known of them side by side.
 
+// What is not inlined does not get the instructions that the machine has: so loops stand here.
+#![allow(clippy::needless_range_loop)]
+
 use super::cells::{Cell, Paint};
 use super::colour::{ColourSpace, dimmed};
 use super::compare::{COMPARED, Samples};
@@ -125,26 +128,30 @@ impl Grid {
     }
 
     /// Makes a cell's samples those of a shape in two colours.
-    pub(super) fn set_parted(&mut self, x: usize, y: usize, shape: &Shape, on: Yuv, off: Yuv) {
-        // Sixteenths fit, times what a sample covers.
-        let fixed = |sample: f32| (sample * 16.0 + 0.5) as u16;
-        let whole = COVERED as u16;
-        let (part, rest) = (fixed(on[0]), fixed(off[0]));
-        let mut luma = [0; MOST_LUMA];
-        for (sample, &covered) in luma.iter_mut().zip(&shape.luma) {
-            let sum = part * covered as u16 + rest * (whole - covered as u16);
-            *sample = ((sum + whole * 8) / (whole * 16)) as u8;
+    #[inline(always)]
+    pub(super) fn set_parted(&mut self, x: usize, y: usize, shape: &Shape, [on, off]: [Yuv; 2]) {
+        let whole = |sample: f32| (sample + 0.5) as u8;
+        let (stride, chroma) = (self.stride, y * CHROMA * self.stride + x);
+        if self.places == MOST_LUMA {
+            let mut mixed = [0; MOST_LUMA];
+            mix(&shape.luma, COVERED, whole(on[0]), whole(off[0]), &mut mixed);
+            scatter(&mut self.luma[y * MOST_LUMA * stride + x..], stride, &mixed);
+            for (c, plane) in self.chroma.iter_mut().enumerate() {
+                let mut mixed = [0; CHROMA];
+                let (on, off) = (whole(on[c + 1]), whole(off[c + 1]));
+                mix(&shape.chroma, COVERED * 8, on, off, &mut mixed);
+                scatter(&mut plane[chroma..], stride, &mixed);
+            }
+            return;
         }
-        let (places, stride) = (self.places, self.stride);
-        let start = y * places * stride + x;
-        let to = self.luma[start..].iter_mut().step_by(stride);
-        to.zip(&luma[..places]).for_each(|(to, from)| *to = *from);
-        let start = y * CHROMA * stride + x;
-        for (c, plane) in self.chroma.iter_mut().enumerate() {
-            let (part, rest) = (fixed(on[c + 1]) / 4, fixed(off[c + 1]) / 4);
-            for (i, &covered) in shape.chroma.iter().enumerate() {
-                let sum = part * covered as u16 + rest * (whole * 8 - covered as u16);
-                plane[start + i * stride] = ((sum + whole * 16) / (whole * 32)) as u8;
+        // Halves cover samples as a whole or not at all.
+        let [u, v] = &mut self.chroma;
+        let planes = [&mut self.luma, u, v];
+        for (c, plane) in planes.into_iter().enumerate() {
+            let (on, off) = (whole(on[c]), whole(off[c]));
+            let plane = &mut plane[chroma..][..(CHROMA - 1) * stride + 1];
+            for i in 0..CHROMA {
+                plane[i * stride] = if shape.chroma[i] == 0 { off } else { on };
             }
         }
     }
@@ -241,6 +248,25 @@ impl Grid {
             mean[2] += 80.0;
         }
         space.rgb(mean).into()
+    }
+}
+
+/// Samples of which so much is covered, in parts of `whole`.
+#[inline(always)]
+fn mix<const N: usize>(covered: &[i16; N], whole: i16, on: u8, off: u8, mixed: &mut [u8; N]) {
+    let (on, off, whole) = (u16::from(on), u16::from(off), whole as u16);
+    for i in 0..N {
+        let sum = on * covered[i] as u16 + off * (whole - covered[i] as u16);
+        mixed[i] = ((sum + whole / 2) / whole) as u8;
+    }
+}
+
+/// Puts samples `stride` apart.
+#[inline(always)]
+fn scatter<const N: usize>(to: &mut [u8], stride: usize, samples: &[u8; N]) {
+    let to = &mut to[..(N - 1) * stride + 1];
+    for i in 0..N {
+        to[i * stride] = samples[i];
     }
 }
 

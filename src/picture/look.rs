@@ -215,25 +215,27 @@ impl View {
         Look::plain(block_glyph(rows, mask))
     }
 
-    /// The lighter the cell, the more ink; with colours the ground has it too, and the ink what lacks.
+    /// The lighter the cell, the more ink; with colours ink and ground have the cell's together.
     fn ascii(self, samples: &CellSamples) -> Look {
         let sampling = Sampling::of(self.glyphs);
         let mean = samples.mean(sampling.len());
-        let steps = (RAMP.len() - 1) as f32;
-        let threshold = f32::from(BAYER[self.y & 7][self.x & 7]) / 64.0;
-        let step = self.space.grey(mean[0]) / 255.0 * steps + 0.25 + threshold / 2.0;
-        let (glyph, ink) = RAMP[(step as usize).min(RAMP.len() - 1)];
+        let light = self.space.grey(mean[0]) / 255.0;
         if self.depth == ColorDepth::Mono {
-            return Look::plain(glyph);
+            // The lightest there is stands for white; so does the eye see what is between.
+            return Look::plain(self.inked(light.powf(0.8)).0);
         }
+        let (glyph, share) = self.inked(light);
         let colour = self.space.rgb(mean);
         let each = |f: &dyn Fn(f32) -> f32| {
             let [r, g, b] = [colour.r, colour.g, colour.b].map(|c| f(f32::from(c)) as u8);
             Rgb::new(r, g, b)
         };
-        const GROUND: f32 = 0.6;
-        let ground = each(&|c| c * GROUND);
-        let ink = each(&|c| c * (1.0 + (1.0 - GROUND) * (1.0 - ink) / ink.max(0.1)));
+        // As much lighter than the ground as is seen, and no lighter than white; the ground makes up
+        // for it.
+        const LIGHTER: f32 = 1.8;
+        let lit = |c: f32| (c * LIGHTER).min(255.0);
+        let ink = each(&|c| lit(c) + 0.5);
+        let ground = each(&|c| (c - lit(c) * share) / (1.0 - share) + 0.5);
         let (fg, bg) = match self.depth {
             ColorDepth::Truecolor | ColorDepth::Mono => (ink.into(), ground.into()),
             ColorDepth::Ansi256 | ColorDepth::Ansi16 => {
@@ -250,6 +252,21 @@ impl View {
                 fg,
                 bg,
             },
+        }
+    }
+
+    /// The character whose ink stands for so much light, 0 to 1, and its share of the cell.
+    fn inked(self, light: f32) -> (char, f32) {
+        let share = light * RAMP[RAMP.len() - 1].1;
+        let above = RAMP.iter().position(|(_, ink)| *ink > share);
+        let above = above.unwrap_or(RAMP.len() - 1).max(1);
+        let (below, above) = (RAMP[above - 1], RAMP[above]);
+        // Half a step to each side would be exact, and look like a grating.
+        let threshold = 0.25 + (f32::from(BAYER[self.y & 7][self.x & 7]) + 0.5) / 128.0;
+        if (share - below.1) > (above.1 - below.1) * threshold {
+            above
+        } else {
+            below
         }
     }
 
@@ -274,18 +291,19 @@ impl View {
 /// for it.
 const CALM: i32 = 4;
 
-/// Characters by their ink, and how much of the cell it covers, in common fonts.
+/// Characters by their ink, and how much of the cell it covers: the mean of DejaVu Sans Mono, Hack,
+/// Inconsolata, JetBrains Mono and Liberation Mono.
 const RAMP: [(char, f32); 10] = [
     (' ', 0.0),
-    ('.', 0.04),
-    (':', 0.08),
-    ('-', 0.09),
-    ('=', 0.15),
-    ('+', 0.16),
-    ('*', 0.19),
-    ('#', 0.33),
-    ('%', 0.34),
-    ('@', 0.38),
+    ('.', 0.025),
+    (':', 0.05),
+    (';', 0.07),
+    ('+', 0.10),
+    ('x', 0.135),
+    ('o', 0.16),
+    ('%', 0.19),
+    ('&', 0.215),
+    ('@', 0.25),
 ];
 
 impl Look {

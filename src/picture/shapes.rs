@@ -44,6 +44,8 @@ pub(super) struct Shape {
     pub(super) glyph: char,
     /// The glyph whose ink is the rest.
     pub(super) inverse: Option<char>,
+    /// What is written where all is ground, all is ink, for the shape, for its inverse.
+    pub(super) forms: [Form; 4],
     /// How much of each luma sample is within the part, in [`COVERED`]ths.
     pub(super) luma: [i16; MOST_LUMA],
     /// How much of each colour sample is within the part, likewise of eight times as many.
@@ -52,6 +54,30 @@ pub(super) struct Shape {
     pub(super) share: f32,
     /// The error that edges within luma and within colour samples make for each squared step.
     pub(super) edges: [f32; 2],
+}
+
+/// A glyph as it is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    pub(super) glyph: char,
+    /// In UTF-8, of which the first `len` count.
+    pub(super) utf8: [u8; 4],
+    pub(super) len: usize,
+    /// The bytes as they count; without end where there is no such glyph.
+    pub(super) cost: f32,
+}
+
+impl Form {
+    fn new(glyph: Option<char>) -> Self {
+        let mut utf8 = [0; 4];
+        let len = glyph.map_or(0, |glyph| glyph.encode_utf8(&mut utf8).len());
+        Self {
+            glyph: glyph.unwrap_or(' '),
+            utf8,
+            len,
+            cost: glyph.map_or(f32::INFINITY, |_| len as f32),
+        }
+    }
 }
 
 /// The shapes of a set of glyphs, numbered as [`super::fit`] tries them.
@@ -210,6 +236,7 @@ impl Shape {
         Self {
             glyph,
             inverse,
+            forms: [Some(' '), Some('█'), Some(glyph), inverse].map(Form::new),
             luma,
             chroma,
             share: at(0, 1, 1) as f32,

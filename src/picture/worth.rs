@@ -1,5 +1,8 @@
 //! What drawing a cell again is worth: by how much it lowers the cell's error.
 
+// What is not inlined does not get the instructions that the machine has: so loops stand here.
+#![allow(clippy::needless_range_loop)]
+
 use pulp::{Simd, WithSimd};
 
 use super::colour::ColorDepth;
@@ -38,6 +41,9 @@ pub(super) struct Worth {
     frame: usize,
     /// Hashes of the cells next in turn, to see whether they stand still.
     probe: Vec<u64>,
+    /// What noise alone is worth, seldom more.
+    pub(super) noise: u32,
+    heard: f32,
     /// With what lambda the last frame ended.
     pub(super) lambda: f32,
     /// Sixteenths of bytes that a redrawn cell took lately.
@@ -65,6 +71,26 @@ impl Worth {
     }
 }
 
+/// Of so many cells one at least stands still, as a rule.
+const STILL: u32 = 5;
+/// How much more noise is seldom worth than where a fifth of it is less: the sums of six squares that
+/// are left of a cell (of two colours) are more once in some thousand times.
+const NOISE_ABOVE_STILL: f32 = 8.0;
+/// Noise counts as worth at most this times [`Redraw::worth`](super::screen::Redraw::worth): more is
+/// seen.
+const MOST_NOISE: f32 = 90.0;
+
+/// The step of a quarter of an octave that a worth is in.
+#[inline(always)]
+pub(super) fn octave(worth: u32) -> usize {
+    ((worth as f32).to_bits() >> 21).saturating_sub(127 << 2).min(127) as usize
+}
+
+/// Where such a step begins.
+pub(super) fn of_octave(step: usize) -> f32 {
+    f32::from_bits((step as u32 + (127 << 2)) << 21)
+}
+
 /// Frames in which every cell is looked at once for what was too little to redraw.
 const TURNS: usize = 64;
 /// The turns of rows, and of columns.
@@ -80,7 +106,39 @@ impl Screen {
             screen: self,
             turn_row: turn.1,
         });
+        self.hear_noise(turn.1);
         self.refresh(turn);
+    }
+
+    /// Learns from the rows in turn, all of whose cells are weighed, what noise is worth.
+    fn hear_noise(&mut self, turn_row: usize) {
+        let most = f32::from(self.redraw.worth) * MOST_NOISE;
+        if most == 0.0 {
+            return;
+        }
+        let Self { wanted, worth, .. } = self;
+        // In steps of an octave's quarter: the exponent and two bits of the mantissa.
+        let mut histogram = [0_u32; 128];
+        let mut count = 0;
+        for y in (turn_row..wanted.has_text.len()).step_by(SIDE) {
+            for at in wanted.at(0, y)..wanted.at(0, y + 1) {
+                if wanted.kind[at].is_picture() && worth.of[at] < REFRESHED {
+                    histogram[octave(worth.of[at])] += 1;
+                    count += 1;
+                }
+            }
+        }
+        if count == 0 {
+            return;
+        }
+        let mut below = 0;
+        let still = histogram.iter().position(|&cells| {
+            below += cells;
+            below * STILL >= count
+        });
+        let noise = of_octave(still.unwrap_or(0) + 1) * NOISE_ABOVE_STILL;
+        worth.heard += (noise - worth.heard) / 8.0;
+        worth.noise = worth.heard.min(most) as u32;
     }
 
     /// Weighs the [`COMPARED`] cells of a row from `x` on.
@@ -88,6 +146,9 @@ impl Screen {
     fn weigh_some<S: Simd>(&mut self, simd: S, x: usize, y: usize, is_turn: bool) {
         // What is left where the shape stays the best one, and most of what would be worth it.
         let slack = (self.worth.lambda.max(f32::from(self.redraw.worth)) * 10.0) as u32;
+        let slack = slack.max(self.worth.noise / 2);
+        // What is left is known where there are colours for everything.
+        let is_exact = self.depth == ColorDepth::Truecolor;
         let Self {
             wanted, shown, worth, ..
         } = self;
@@ -97,6 +158,7 @@ impl Screen {
         let (kind, shown_kind) = (&wanted.kind[cells.clone()], &shown.kind[cells.clone()]);
         let of = &mut worth.of[cells.clone()];
         let first = kind[0];
+        let mut is_even = true;
         if !first.is_picture() || kind.iter().any(|k| *k != first) || kind != shown_kind {
             let text = wanted.text[cells.clone()].iter().zip(&shown.text[cells.clone()]);
             for (((of, kind), shown), (a, b)) in of.iter_mut().zip(kind).zip(shown_kind).zip(text) {
@@ -106,42 +168,44 @@ impl Screen {
             if !kind.iter().any(|kind| kind.is_picture()) {
                 return;
             }
+            is_even = false;
         } else {
             of.fill(0);
         }
 
         let sampling = Sampling::of(self.glyphs);
-        let error = distance(wanted.row(y), shown.row(y), x, sampling);
+        let mut error = distance(wanted.row(y), shown.row(y), x, sampling);
+        add(&mut error, &worth.edges[cells.clone()]);
         let is_fitted = is_fitted(self.glyphs, self.depth);
         for part in (0..count).step_by(LANES) {
             let lanes = LANES.min(count - part);
-            let mut found = Fit::NONE;
-            let is_likely = (part..part + lanes).any(|l| {
-                let likely = error[l] + worth.edges[at + l] > worth.left[at + l] + slack;
-                kind[l].is_picture() && (likely || of[l] == FORCED)
-            });
-            if !is_likely && !is_turn {
+            let cells = at + part..at + part + lanes;
+            let (of, kind) = (&mut of[part..part + lanes], &kind[part..part + lanes]);
+            let error: &[u32; LANES] = error[part..part + LANES].try_into().expect("LANES of them");
+            if !is_turn && of.iter().all(|of| *of == 0) && !is_over(error, &worth.left[cells.clone()], slack)
+            {
                 continue;
             }
+            let mut found = Fit::NONE;
             if is_fitted {
                 found = fit(simd, wanted.row(y), x + part, self.glyphs);
                 worth.means[wanted.group(x + part, y)] = found.means;
             }
+            let (mut left, mut gain, mut shape) = ([0; LANES], [0; LANES], [0; LANES]);
+            for l in 0..LANES {
+                left[l] = found.left[l].max(0.0) as i32 as u32 * u32::from(is_exact);
+                gain[l] = error[l].saturating_sub(left[l]).min(REFRESHED - 1);
+                shape[l] = found.shape[l] as i32 as u8;
+            }
+            set(&mut worth.left[cells.clone()], &left);
+            set(&mut worth.shape[cells], &shape);
+            if is_even {
+                set(of, &gain);
+                continue;
+            }
             for l in 0..lanes {
-                let cell = part + l;
-                if !kind[cell].is_picture() {
-                    continue;
-                }
-                let left = if self.depth == ColorDepth::Truecolor {
-                    found.left[l].max(0.0) as u32
-                } else {
-                    0
-                };
-                worth.left[at + cell] = left;
-                worth.shape[at + cell] = found.shape[l] as u8;
-                if of[cell] != FORCED {
-                    let error = error[cell] + worth.edges[at + cell];
-                    of[cell] = error.saturating_sub(left).min(REFRESHED - 1);
+                if kind[l].is_picture() && of[l] != FORCED {
+                    of[l] = gain[l];
                 }
             }
         }
@@ -152,14 +216,17 @@ impl Screen {
         let Self { wanted, worth, .. } = self;
         // Sensor noise is seldom more, and never stands still; nobody sees what is less (43 dB where the
         // worth is 16).
-        let noise = u32::from(self.redraw.worth) * 20;
+        let noise = (u32::from(self.redraw.worth) * 20).max(worth.noise);
+        // Every 32nd time.
+        let is_long_ago =
+            |x: usize, y: usize| (x / SIDE + y / SIDE * 5 + worth.frame / TURNS).is_multiple_of(32);
         let is_probed = worth.probe.len() == in_turn(wanted, turn).count();
         for (i, (x, y)) in in_turn(wanted, turn).enumerate() {
             let at = wanted.at(x, y);
             if wanted.kind[at].is_picture() && worth.of[at] != FORCED {
                 let is_still = || is_probed && worth.probe[i] == hash(wanted, x, y);
                 let is_off = worth.of[at] > noise && !worth.is_new[at];
-                if worth.of[at] > LEAST && (is_off || is_still()) {
+                if worth.of[at] > LEAST && (is_off || is_long_ago(x, y) || is_still()) {
                     worth.of[at] += REFRESHED;
                 }
             }
@@ -168,6 +235,48 @@ impl Screen {
         worth.probe.clear();
         let next = in_turn(wanted, turn_place(worth.frame + 1));
         worth.probe.extend(next.map(|(x, y)| hash(wanted, x, y)));
+    }
+}
+
+/// Adds what there is of `more`; all is the rule.
+#[inline(always)]
+fn add(to: &mut [u32; COMPARED], more: &[u32]) {
+    if let Ok(more) = <&[u32; COMPARED]>::try_from(more) {
+        for l in 0..COMPARED {
+            to[l] += more[l];
+        }
+    } else {
+        for l in 0..more.len() {
+            to[l] += more[l];
+        }
+    }
+}
+
+/// Whether any error is more than what is left and the slack.
+#[inline(always)]
+fn is_over(error: &[u32; LANES], left: &[u32], slack: u32) -> bool {
+    let mut is_over = false;
+    if let Ok(left) = <&[u32; LANES]>::try_from(left) {
+        for l in 0..LANES {
+            is_over |= error[l] > left[l] + slack;
+        }
+    } else {
+        for l in 0..left.len() {
+            is_over |= error[l] > left[l] + slack;
+        }
+    }
+    is_over
+}
+
+/// Takes as many as there is room for; all is the rule.
+#[inline(always)]
+fn set<T: Copy>(to: &mut [T], from: &[T; LANES]) {
+    if let Ok(to) = <&mut [T; LANES]>::try_from(&mut *to) {
+        *to = *from;
+    } else {
+        for l in 0..to.len() {
+            to[l] = from[l];
+        }
     }
 }
 
@@ -218,12 +327,14 @@ fn turn_place(frame: usize) -> (usize, usize) {
 
 fn hash(grid: &Grid, x: usize, y: usize) -> u64 {
     let samples = grid.samples(x, y);
-    let [u, v] = &samples.chroma;
     let kind = u64::from(grid.kind[grid.at(x, y)].is_picture());
-    // FNV-1a
-    let bytes = samples.luma.iter().chain(u).chain(v);
-    bytes.fold(0xcbf2_9ce4_8422_2325 ^ kind, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    let [u, v] = samples.chroma;
+    let colours = u64::from(u32::from_le_bytes(u)) << 32 | u64::from(u32::from_le_bytes(v));
+    let luma = samples.luma.as_chunks::<8>().0.iter();
+    let words = luma.map(|&eight| u64::from_le_bytes(eight)).chain([colours]);
+    // As FNV-1a, by words; what is multiplied out at the upper end comes back at the lower one.
+    words.fold(0xcbf2_9ce4_8422_2325 ^ kind, |hash, word| {
+        (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
     })
 }
 
