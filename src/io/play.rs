@@ -93,18 +93,18 @@ struct Figures {
     cells: usize,
 }
 
-/// Plays to the end, or until the user has had enough, and writes a line of figures to standard error.
+/// Plays to the end, or until the user has had enough. Where the stream goes elsewhere than to a
+/// terminal, a line of figures goes to standard error.
 ///
 /// # Errors
 ///
 /// What ended it otherwise; what was read until then was shown.
 pub async fn run(options: PlayOptions) -> Result<(), PlayError> {
     let clip = Clip::open(&options.file, options.repeat)?;
-    let (figures, result) = if io::stdout().is_terminal() {
-        on_terminal(clip, &options).await?
-    } else {
-        to_stream(clip, &options, &mut io::stdout().lock())?
-    };
+    if io::stdout().is_terminal() {
+        return on_terminal(clip, &options).await;
+    }
+    let (figures, result) = to_stream(clip, &options, &mut io::stdout().lock())?;
     let Figures {
         read,
         shown,
@@ -194,10 +194,7 @@ fn to_stream(
 }
 
 /// Shows it in the terminal; a picture that comes too late is left out. A still stays until a key.
-async fn on_terminal(
-    clip: Clip,
-    options: &PlayOptions,
-) -> Result<(Figures, Result<(), PlayError>), PlayError> {
+async fn on_terminal(clip: Clip, options: &PlayOptions) -> Result<(), PlayError> {
     let mut signals = Signals::new(true).map_err(PlayError::Signals)?;
     let is_still = matches!(clip.frames, Frames::Still(_));
     let interval = clip.interval();
@@ -213,7 +210,7 @@ async fn on_terminal(
     state.people.push(Person::new(me, SafeText::default()));
     state.is_bare = true;
     screen.show(Arc::new(state.clone()));
-    let (begin, mut due, mut read) = (now(), now(), 0);
+    let mut due = now();
     // Those that were replaced by the next before they were drawn apart.
     let mut expected = 0;
     let result = loop {
@@ -251,7 +248,6 @@ async fn on_terminal(
                 None => break Ok(()),
                 Some(Err(error)) => break Err(error),
                 Some(Ok(picture)) => {
-                    read += 1;
                     let is_late = slot.put(picture);
                     expected += u64::from(!is_late);
                     // After a pause it goes on from here, and does not hurry.
@@ -262,16 +258,8 @@ async fn on_terminal(
     };
     // The last picture is seen as well.
     let _ = tokio::time::timeout(LAST, written.wait_for(|written| *written >= expected)).await;
-    let shown = screen.shown();
-    let figures = Figures {
-        read,
-        shown: shown.pictures,
-        bytes: shown.bytes,
-        seconds: (now() - begin).as_secs_f64(),
-        cells: usize::from(state.terminal.cols) * usize::from(state.terminal.rows),
-    };
     drop((screen, terminal));
-    Ok((figures, result))
+    result
 }
 
 fn is_enough(key: KeyEvent) -> bool {

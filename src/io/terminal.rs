@@ -19,14 +19,14 @@ use mio::{Events, Interest, Poll, Token};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Signal;
-use rustix::termios::{LocalModes, OptionalActions, OutputModes, Termios};
+use rustix::termios::{LocalModes, OptionalActions, OutputModes, Termios, Winsize};
 use thiserror::Error;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::mpsc;
 
 use self::input::{Event, Parser, Reply};
 use super::clock::now;
-use crate::units::Cells;
+use crate::units::{Cells, Size};
 
 /// The alternate screen, cleared; no cursor; no wrapping, so that the last column can be written;
 /// no focus reports, no bracketed paste, which an earlier program may have left on; and that keys are
@@ -269,12 +269,23 @@ pub fn is_up() -> bool {
 
 /// The terminal's size; 80x24 where it does not say.
 pub fn size() -> Cells {
-    let of = |fd: BorrowedFd| rustix::termios::tcgetwinsize(fd).ok();
-    let known = HELD.get().and_then(|held| of(held.tty.as_fd()));
-    match known.or_else(|| of(io::stdout().as_fd())) {
+    match window() {
         Some(size) if size.ws_col > 0 && size.ws_row > 0 => Cells::new(size.ws_col, size.ws_row),
         _ => Cells::new(80, 24),
     }
+}
+
+/// The size in pixels of a cell, where the terminal says (`TIOCGWINSZ`; over SSH as well).
+pub fn cell() -> Option<Size> {
+    let size = window().filter(|size| size.ws_col > 0 && size.ws_row > 0)?;
+    let (width, height) = (size.ws_xpixel / size.ws_col, size.ws_ypixel / size.ws_row);
+    (width > 0 && height > 0).then(|| Size::new(width.into(), height.into()))
+}
+
+fn window() -> Option<Winsize> {
+    let of = |fd: BorrowedFd| rustix::termios::tcgetwinsize(fd).ok();
+    let known = HELD.get().and_then(|held| of(held.tty.as_fd()));
+    known.or_else(|| of(io::stdout().as_fd()))
 }
 
 /// Writes `bytes` to the terminal in small pieces and waits while it takes none. False: it is not

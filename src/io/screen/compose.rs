@@ -94,9 +94,24 @@ impl Composer {
         self.pixels.as_ref().is_some_and(Pixels::is_starved)
     }
 
-    pub(super) fn state(&mut self, state: Arc<State>) {
+    /// Cells have another number of pixels: another font, or a terminal that took this one over. Says
+    /// whether that is news.
+    pub(super) fn resize_cells(&mut self, cell: Option<Size>) -> bool {
+        let is_news = self
+            .pixels
+            .as_mut()
+            .is_some_and(|pixels| pixels.resize_cells(cell));
+        if is_news {
+            self.invalidate();
+        }
+        is_news
+    }
+
+    /// Says whether the terminal has another size.
+    pub(super) fn state(&mut self, state: Arc<State>) -> bool {
         let mut state = Arc::unwrap_or_clone(state);
-        if state.terminal != self.screen.size() {
+        let is_resized = state.terminal != self.screen.size();
+        if is_resized {
             self.screen.resize(state.terminal);
             self.invalidate();
         }
@@ -110,6 +125,7 @@ impl Composer {
         }
         self.state = Some(state);
         self.is_stale = true;
+        is_resized
     }
 
     pub(super) fn picture(&mut self, peer: &PeerId, picture: Picture) {

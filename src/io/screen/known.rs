@@ -70,13 +70,14 @@ impl Known {
         }
     }
 
-    /// A cell's size in pixels on a terminal of so many cells.
-    pub(super) fn cell_size(&self, cells: Cells) -> Option<Size> {
+    /// A cell's size in pixels on a terminal of so many cells; `now`: as the system has it, which the
+    /// terminal keeps true when its font changes.
+    pub(super) fn cell_size(&self, now: Option<Size>, cells: Cells) -> Option<Size> {
         let (cols, rows) = (u32::from(cells.cols).max(1), u32::from(cells.rows).max(1));
         let part = self
             .area
             .map(|area| Size::new(area.width / cols, area.height / rows));
-        self.cell
+        now.or(self.cell)
             .or(part)
             .filter(|cell| (2..=128).contains(&cell.width) && (4..=256).contains(&cell.height))
     }
@@ -221,6 +222,24 @@ mod tests {
             glyphs(Some("XTerm(379)"), &env),
             Glyphs::Half,
             "who answers knows better"
+        );
+    }
+
+    #[test]
+    fn a_cell_is_as_large_as_who_knows_best_says() {
+        let cells = Cells::new(100, 30);
+        let mut known = Known::default();
+        assert_eq!(known.cell_size(None, cells), None);
+        known.learn(&Reply::Area(Size::new(800, 510)));
+        assert_eq!(known.cell_size(None, cells), Some(Size::new(8, 17)));
+        known.learn(&Reply::Cell(Size::new(9, 18)));
+        assert_eq!(known.cell_size(None, cells), Some(Size::new(9, 18)));
+        let larger = Size::new(12, 25);
+        assert_eq!(known.cell_size(Some(larger), cells), Some(larger));
+        assert_eq!(
+            known.cell_size(Some(Size::new(1, 9)), cells),
+            None,
+            "no cell is so thin"
         );
     }
 

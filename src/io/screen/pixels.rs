@@ -103,6 +103,12 @@ impl Pixels {
         self.cell
     }
 
+    /// They have another number from now on; says whether it is one.
+    pub(super) fn resize_cells(&mut self, cell: Option<Size>) -> bool {
+        let cell = cell.unwrap_or(USUAL_CELL);
+        std::mem::replace(&mut self.cell, cell) != cell
+    }
+
     /// Frame after frame was far from what could be seen.
     pub(super) fn is_starved(&self) -> bool {
         self.starved > STARVED

@@ -171,13 +171,17 @@ impl<'a> ScreenThread<'a> {
     /// Draws as was asked for, or as is best for what is known of the terminal.
     fn choose_mode(&mut self) {
         let get = |name: &str| std::env::var(name).ok();
-        let size = self.known.cell_size(terminal::size());
+        let size = self.cell_size();
         match self.config.mode.unwrap_or_else(|| self.known.best(get)) {
             RenderMode::Glyphs(glyphs) => self.composer.glyphs(glyphs),
             RenderMode::Kitty => self.composer.pixels(Protocol::Kitty, size),
             RenderMode::Sixel => self.composer.pixels(Protocol::Sixel, size),
         }
         self.mode_chosen();
+    }
+
+    fn cell_size(&self) -> Option<Size> {
+        self.known.cell_size(terminal::cell(), terminal::size())
     }
 
     /// Pixels that were not asked for are given up where the line is too slow for them.
@@ -205,7 +209,9 @@ impl<'a> ScreenThread<'a> {
             self.is_stale = true;
         }
         if let Some(state) = self.shared.state.take() {
-            self.composer.state(state);
+            if self.composer.state(state) && self.composer.resize_cells(self.cell_size()) {
+                self.mode_chosen();
+            }
             self.is_stale = true;
         }
         if let Some(watched) = self.shared.watched.take() {
