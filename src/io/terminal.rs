@@ -2,6 +2,8 @@
 //! return, panic on any thread, or signal.
 
 pub mod input;
+mod keys;
+mod tty;
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -9,23 +11,24 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::panic;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, TryLockError};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 use std::time::Instant;
 
 use crossterm::event::KeyEvent;
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::{Mode, OFlags};
+use mio::{Interest, Poll, Token};
+use rustix::event::Timespec;
 use rustix::process::Signal;
 use rustix::termios::{LocalModes, OptionalActions, OutputModes, Termios, Winsize};
 use thiserror::Error;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::mpsc;
 
-use self::input::{Event, Parser, Reply};
-use super::clock::now;
+use self::input::Reply;
+pub use self::keys::Keys;
+use self::keys::read_keys;
+use self::tty::{MILLISECOND, lock_within, open_tty, write_patiently};
 use crate::units::{Cells, Size};
 
 /// The alternate screen, cleared; no cursor; no wrapping, so that the last column can be written;
@@ -53,11 +56,6 @@ const CHUNK: usize = 12 * 1024;
 const LEAVE_PATIENCE: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 300_000_000,
-};
-
-const MILLISECOND: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 1_000_000,
 };
 
 /// Why there is no interface.
@@ -208,24 +206,6 @@ impl Terminal {
     }
 }
 
-/// Keys and sizes, as they come.
-#[derive(Debug)]
-pub struct Keys {
-    inputs: mpsc::Receiver<Input>,
-    resized: unix::Signal,
-}
-
-impl Keys {
-    /// The next one; the last is [`Input::Closed`]. Nothing is lost where the future is dropped.
-    pub async fn next(&mut self) -> Input {
-        tokio::select! {
-            biased;
-            Some(()) = self.resized.recv() => Input::Resize(size()),
-            input = self.inputs.recv() => input.unwrap_or(Input::Closed),
-        }
-    }
-}
-
 impl Drop for Terminal {
     fn drop(&mut self) {
         restore();
@@ -370,67 +350,6 @@ fn take_held() -> Result<(), TerminalError> {
     Ok(())
 }
 
-/// Opens the terminal for itself: by the name of standard output's, as the one that controls this
-/// process, or (a container may have neither) as standard output itself.
-fn open_tty() -> io::Result<OwnedFd> {
-    // macOS cannot poll a terminal: there writes wait.
-    let wait = if cfg!(target_os = "macos") {
-        OFlags::empty()
-    } else {
-        OFlags::NONBLOCK
-    };
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC | wait;
-    let stdout = io::stdout();
-    if stdout.is_terminal() {
-        let named = rustix::termios::ttyname(&stdout, Vec::new());
-        if let Ok(tty) = named.and_then(|name| rustix::fs::open(name, flags, Mode::empty())) {
-            return Ok(tty);
-        }
-    }
-    match rustix::fs::open("/dev/tty", flags, Mode::empty()) {
-        Ok(tty) => Ok(tty),
-        Err(_) if stdout.is_terminal() => Ok(rustix::io::fcntl_dupfd_cloexec(&stdout, 3)?),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Writes all of `bytes`; waits (no longer than `patience` at a time) while the terminal takes
-/// none, as long as `goes_on`; false where it did not.
-fn write_patiently(
-    tty: BorrowedFd,
-    mut bytes: &[u8],
-    patience: Option<&Timespec>,
-    goes_on: impl Fn() -> bool,
-) -> io::Result<bool> {
-    use rustix::io::Errno;
-    // Looked up each tenth of a second whether it still goes on: a stalled terminal must not
-    // keep the program from leaving.
-    let tenth = Timespec {
-        tv_sec: 0,
-        tv_nsec: 100_000_000,
-    };
-    while !bytes.is_empty() {
-        if !goes_on() {
-            return Ok(false);
-        }
-        match rustix::io::write(tty, bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => bytes = &bytes[written..],
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => {
-                let mut fds = [PollFd::new(&tty, PollFlags::OUT)];
-                match rustix::event::poll(&mut fds, Some(patience.unwrap_or(&tenth))) {
-                    Ok(0) if patience.is_some() => return Err(io::ErrorKind::TimedOut.into()),
-                    Ok(_) | Err(Errno::INTR) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(true)
-}
-
 /// Waits for one more answer than so many, as long as leaving may take.
 fn is_answered_after(answers: u32) -> bool {
     for _ in 0..LEAVE_PATIENCE.tv_nsec / MILLISECOND.tv_nsec {
@@ -440,73 +359,4 @@ fn is_answered_after(answers: u32) -> bool {
         let _ = rustix::event::poll(&mut [], Some(&MILLISECOND));
     }
     false
-}
-
-/// Locks `mutex`, trying for so many milliseconds.
-fn lock_within(mutex: &Mutex<()>, millis: u32) -> Option<MutexGuard<'_, ()>> {
-    for _ in 0..millis {
-        match mutex.try_lock() {
-            Ok(guard) => return Some(guard),
-            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-            // Leaving waits for the writer; there is nothing to be woken by in a panic hook.
-            Err(TryLockError::WouldBlock) => {
-                let _ = rustix::event::poll(&mut [], Some(&MILLISECOND));
-            }
-        }
-    }
-    None
-}
-
-/// Reads until the terminal is gone (an error) or nobody wants its keys any more.
-fn read_keys(
-    mut poll: Poll,
-    tx: &mpsc::Sender<Input>,
-    mut replies: impl FnMut(Reply, Instant),
-) -> io::Result<()> {
-    let Some(held) = HELD.get() else { return Ok(()) };
-    let mut events = Events::with_capacity(1);
-    let mut parser = Parser::default();
-    let mut buffer = [0; 1024];
-    let mut is_wanted = true;
-    while is_wanted {
-        let waited = poll.poll(&mut events, parser.patience());
-        match waited {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            waited => waited?,
-        }
-        let now = now();
-        let mut take = |event| match event {
-            Event::Reply(reply) => {
-                if matches!(reply, Reply::Attributes { .. }) {
-                    ANSWERS.fetch_add(1, Ordering::AcqRel);
-                }
-                replies(reply, now);
-            }
-            Event::Key(key) => {
-                test_panic("keys");
-                is_wanted &= tx.blocking_send(Input::Key(key)).is_ok();
-            }
-            Event::Paste(text) => is_wanted &= tx.blocking_send(Input::Paste(text)).is_ok(),
-        };
-        if events.is_empty() {
-            parser.expire(&mut take);
-            continue;
-        }
-        // One is told once of what there is to read: it is read to its end.
-        loop {
-            match rustix::io::read(&held.tty, &mut buffer) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(length) => {
-                    parser.feed(&buffer[..length], &mut take);
-                    if length < buffer.len() {
-                        break;
-                    }
-                }
-                Err(rustix::io::Errno::AGAIN) => break,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-    Ok(())
 }

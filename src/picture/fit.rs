@@ -18,13 +18,14 @@
 // Several arrays are walked by the same number.
 #![allow(clippy::needless_range_loop)]
 
-use std::ops::{Add, Mul, Sub};
+mod lanes;
 
 use pulp::Simd;
 
 use super::compare::Samples;
 use super::glyphs::Glyphs;
 use super::shapes::{CHROMA, EIGHTHS, Sampling};
+use lanes::{F, Three};
 
 /// Cells that are fitted together.
 pub(super) const LANES: usize = 8;
@@ -105,89 +106,6 @@ pub(super) fn fit<S: Simd>(simd: S, samples: Samples<'_>, at: usize, glyphs: Gly
         }
     }
     found
-}
-
-/// A number for each of some cells.
-#[derive(Clone, Copy)]
-struct F<S: Simd>(S, S::f32s);
-
-impl<S: Simd> F<S> {
-    #[inline(always)]
-    fn new(simd: S, value: f32) -> Self {
-        Self(simd, simd.splat_f32s(value))
-    }
-
-    #[inline(always)]
-    fn store(self, to: &mut [f32]) {
-        S::as_mut_simd_f32s(&mut to[..S::F32_LANES]).0[0] = self.1;
-    }
-}
-
-impl<S: Simd> Add for F<S> {
-    type Output = Self;
-
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        Self(self.0, self.0.add_f32s(self.1, other.1))
-    }
-}
-
-impl<S: Simd> Sub for F<S> {
-    type Output = Self;
-
-    #[inline(always)]
-    fn sub(self, other: Self) -> Self {
-        Self(self.0, self.0.sub_f32s(self.1, other.1))
-    }
-}
-
-impl<S: Simd> Mul for F<S> {
-    type Output = Self;
-
-    #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        Self(self.0, self.0.mul_f32s(self.1, other.1))
-    }
-}
-
-/// Y, U, V of each cell.
-#[derive(Clone, Copy)]
-struct Three<S: Simd>([F<S>; 3]);
-
-impl<S: Simd> Three<S> {
-    #[inline(always)]
-    fn plus(self, other: Self) -> Self {
-        let mut to = self;
-        for c in 0..3 {
-            to.0[c] = self.0[c] + other.0[c];
-        }
-        to
-    }
-
-    #[inline(always)]
-    fn minus(self, other: Self) -> Self {
-        let mut to = self;
-        for c in 0..3 {
-            to.0[c] = self.0[c] - other.0[c];
-        }
-        to
-    }
-
-    #[inline(always)]
-    fn times(self, factor: f32) -> Self {
-        let factor = F::new(self.0[0].0, factor);
-        let mut to = self;
-        for c in 0..3 {
-            to.0[c] = self.0[c] * factor;
-        }
-        to
-    }
-
-    #[inline(always)]
-    fn square(self) -> F<S> {
-        let [y, u, v] = self.0;
-        y * y + u * u + v * v
-    }
 }
 
 /// A shape to be tried after another: it differs by one block.
