@@ -22,8 +22,9 @@ const MOST_CLUSTERS: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redraw {
     /// A picture's cell is drawn again if that lowers its mean squared error (of 8-bit channels) by
-    /// more than this, for the bytes that a cell takes as a rule; by more where it takes more. What
-    /// is worth less is drawn within 128 frames if it is well above a sensor's noise, or stands still.
+    /// more than this, for the bytes that a cell takes as a rule; by more where it takes more, and
+    /// where the sensor's noise is worth more. What is worth less is drawn within 128 frames if it is
+    /// well above that noise, or stands still, and within 2048 if it is not exact.
     pub worth: u16,
     /// The budget of one frame in bytes for each cell of the screen: to keep it, more must be gained
     /// for a byte. Text is always drawn.

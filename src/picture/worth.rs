@@ -274,9 +274,7 @@ fn set<T: Copy>(to: &mut [T], from: &[T; LANES]) {
     if let Ok(to) = <&mut [T; LANES]>::try_from(&mut *to) {
         *to = *from;
     } else {
-        for l in 0..to.len() {
-            to[l] = from[l];
-        }
+        to.copy_from_slice(&from[..to.len()]);
     }
 }
 

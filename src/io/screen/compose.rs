@@ -29,6 +29,10 @@ const MOST_OF_PIXELS: usize = 4 << 20;
 const BEGIN: &[u8] = b"\x1b[?2026h";
 const END: &[u8] = b"\x1b[?2026l";
 
+/// The ground of text on pixels: nearly black, as kitty takes a ground that has the colour of the
+/// terminal's own, which often is black, for none.
+const ON_PIXELS: Ink = Ink::Rgb(Rgb::new(17, 18, 20));
+
 /// The newest of everything that is shown.
 pub(super) struct Composer {
     screen: Screen,
@@ -249,7 +253,7 @@ fn cells(area: Rect) -> CellRect {
 
 /// Lays what was drawn over the pictures: a plain space is transparent, a dim one dims, and text
 /// (a space with a colour, too) on the default ground stands on the darkened picture, or where that
-/// consists of pixels on black. Marks the cells that are covered.
+/// consists of pixels on [`ON_PIXELS`]. Marks the cells that are covered.
 fn lay(
     buffer: &Buffer,
     overlay: &mut Overlay,
@@ -272,7 +276,7 @@ fn lay(
                 _ => {
                     let mut style = style(cell);
                     if on_pixels(x, y) && style.bg == Ink::Beneath {
-                        style.bg = Ink::Indexed(0);
+                        style.bg = ON_PIXELS;
                         if style.fg == Ink::Default {
                             style.fg = Ink::Indexed(15);
                         }

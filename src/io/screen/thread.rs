@@ -274,6 +274,10 @@ impl<'a> ScreenThread<'a> {
         if self.pace.is_answered() {
             self.out.extend_from_slice(ARRIVED);
         }
+        // What the first frames have no bytes for, as nothing is known of the line, follows at once.
+        if budget < self.composer.most() && length > budget / 2 {
+            self.settle_due = now;
+        }
         let taken = std::mem::take(&mut self.taken);
         self.shared.pictures.send_modify(|pictures| *pictures += taken);
         if self.write()? {
