@@ -27,7 +27,6 @@ export class Peer {
   #channel = null;
   #early = [];
   #offering = false;
-  #ignoring = false;
   #session = null;
   #seeking = 0;
   #closed = false;
@@ -92,8 +91,7 @@ export class Peer {
     const pc = this.#pc;
     const isOffer = description.type === "offer";
     const glare = isOffer && this.offering;
-    this.#ignoring = glare && !this.#polite;
-    if (this.#ignoring) return;
+    if (glare && !this.#polite) return; // Ours stands, theirs is withdrawn by them.
     if (!isOffer && pc.signalingState !== "have-local-offer") return; // Its offer was withdrawn.
     await pc.setRemoteDescription(description);
     this.#session = sessionOf(description.sdp);
@@ -133,7 +131,7 @@ export class Peer {
 
   /** Sends the tracks that there are now. */
   async send() {
-    if (!this.#lines.voice) return; // Nobody has called yet.
+    if (!this.#lines.voice || this.#closed) return; // Nobody has called yet, or nobody is there any more.
     const { mic, camera, screen } = this.#local.sent;
     if (screen && !this.#lines.screen) {
       const init = { direction: "sendonly", streams: [this.#local.screenStream] };
@@ -141,7 +139,8 @@ export class Peer {
     }
     const lines = Object.entries({ voice: mic, camera, screen });
     if (this.#lines.screen) this.#lines.screen.direction = screen ? "sendonly" : "inactive";
-    await Promise.all(lines.map(([what, track]) => this.#lines[what]?.sender.replaceTrack(track)));
+    // Of a connection that is closed meanwhile, no track can be replaced.
+    await Promise.allSettled(lines.map(([what, track]) => this.#lines[what]?.sender.replaceTrack(track)));
     this.shape();
   }
 

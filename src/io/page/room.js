@@ -36,10 +36,7 @@ export class Room {
       joined: (member) => this.#joined(member),
       left: (id, reason) => this.#left(id, reason),
       signal: (from, body) => this.#signal(from, body),
-      refused: (code, message) => {
-        // The meeting point may not want us back, and the calls go on all the same.
-        this.#on.refused(code, message);
-      },
+      refused: (code, message) => this.#on.refused(code, message),
       lost: () => this.#on.lost(),
     });
     this.#signaling.open();

@@ -33,7 +33,11 @@ export class Call {
     byId("chat-list").replaceChildren();
     byId("room-name").textContent = room;
     this.#tiles = new Tiles(byId("stage"), () => this.#show());
-    this.#chat = new Chat((text) => this.#room.say(text), () => this.#tiles.arrange());
+    const said = (text) => {
+      this.#room.say(text);
+      if (this.#room.people.size === 0) this.#chat.note("Nobody is here to read it.");
+    };
+    this.#chat = new Chat(said, () => this.#tiles.arrange());
     show("call");
     local.changed = () => {
       this.#room.sendAnew();
@@ -101,11 +105,11 @@ export class Call {
     const letters = [
       { key: "m", what: "microphone on, off", act: acts.mic },
       { key: "v", what: "camera on, off", act: acts.camera },
-      { key: "Space", what: "talk while muted, for as long as it is held", act() {} },
+      { key: "Space", what: "talk while muted (hold it)", act() {} },
       { key: "c", what: "chat", act: acts.chat },
       { key: "p", what: "present: share a screen, stop", act: acts.screen },
       { key: "l", what: "the next person in front", act: () => this.#tiles.next() },
-      { key: "x", what: "own picture as in a mirror, or as others see it", act: () => this.#mirror() },
+      { key: "x", what: "own picture mirrored, or not", act: () => this.#mirror() },
       { key: "d", what: "devices", act: acts.devices },
       { key: "s", what: "figures", act: () => this.#toggleFigures() },
       { key: "?", what: "this help", act: acts.help },

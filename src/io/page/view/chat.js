@@ -16,8 +16,8 @@ export class Chat {
       event.preventDefault();
       const said = text.value.trim();
       if (!said) return;
-      send(said);
       this.add("you", said, "mine");
+      send(said);
       text.value = "";
     };
     byId("chat-form").onsubmit = submit;
