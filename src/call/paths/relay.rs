@@ -28,6 +28,10 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_millis(1600);
 const TRIES: u32 = 6;
 
+/// An address is given within this time or never. Over a stream nothing is sent again, so that an answer
+/// that did not come whole would be waited for without end.
+const ALLOCATED_WITHIN: Duration = Duration::from_secs(10);
+
 /// Turns of the client's own wheel after one input; it never needs as many.
 const TURNS: usize = 64;
 
@@ -107,7 +111,7 @@ impl Relay {
     /// When [`Relay::handle_timeout`] is due; `None` when it is over.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let due = match self.relayed.is_empty() {
-            true => self.deadline,
+            true => self.deadline.min(self.epoch + ALLOCATED_WITHIN),
             false => self.deadline.min(self.probe.poll_timeout()),
         };
         (!self.ended).then_some(due)
@@ -116,6 +120,9 @@ impl Relay {
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         if !self.ended && now >= self.deadline {
             self.turn(now);
+        }
+        if self.relayed.is_empty() && now >= self.epoch + ALLOCATED_WITHIN {
+            self.end(self.why());
         }
         if !self.ended && !self.relayed.is_empty() {
             let verdict = self.probe.handle_timeout(now);

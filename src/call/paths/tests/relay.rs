@@ -173,6 +173,29 @@ fn what_a_stream_brings_that_is_no_turn_ends_it() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A server whose answers are changed on their way: nothing panics or spins, and no address is
+    /// believed that it did not sign.
+    #[test]
+    fn answers_that_were_changed_do_no_harm(
+        changes in prop::collection::vec((any::<usize>(), any::<u8>(), any::<u8>()), 1..20),
+        is_stream: bool,
+    ) {
+        let url = if is_stream { "turn:u:p@h?transport=tcp" } else { TURN_URL };
+        let mut world = World::new(url, Manner::Good, IcePolicy::All);
+        world.changes = changes.into();
+        world.run(Duration::from_secs(25));
+        prop_assert!(world.turn.requests <= 60, "{} requests", world.turn.requests);
+        for candidate in &world.paths.candidates()[1..] {
+            prop_assert_eq!(candidate.addr(), address(RELAYED));
+        }
+        // Once nothing is changed any more, it relays, after a retry or two.
+        world.changes.clear();
+        world.run(Duration::from_secs(300));
+        prop_assert_eq!(world.kinds(), [CandidateKind::Host, CandidateKind::Relayed]);
+    }
+
     #[test]
     fn hostile_bytes_do_no_harm(packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..40),
                                 is_stream: bool, like_stun: bool) {
