@@ -230,6 +230,57 @@ fn binding_tells_the_address_without_credentials() {
     assert_eq!(seen.addr(answer.transaction_id()), client(5).address);
 }
 
+fn hex(text: &str) -> Vec<u8> {
+    data_encoding::HEXLOWER
+        .decode(text.as_bytes())
+        .expect("hexadecimal")
+}
+
+/// RFC 5769: the sample request (2.1) is answered with the addresses of the sample responses (2.2, 2.3),
+/// to the byte; the request with long-term credentials (2.4) is read, and is nobody's here.
+#[test]
+fn the_samples_of_rfc_5769_are_read_and_written() {
+    let mut bench = Bench::new(false, RelayLimits::default());
+    let request = hex(
+        "000100582112a442b7e7a701bc34d686fa87dfae802200105354554e207465737420636c69656e74002400046e0001ff\
+         80290008932ff9b151263b36000600096576746a3a68367659202020000800149aeaa70cbfd8cb56781ef2b5b2d3f249\
+         c1b571a280280004e57a3bcf",
+    );
+    for (seen, attribute) in [
+        ("192.0.2.1:32853", "002000080001a147e112a643"),
+        (
+            "[2001:db8:1234:5678:11:2233:4455:6677]:32853",
+            "002000140002a1470113a9faa5d3f179bc25f4b5bed2b9d9",
+        ),
+    ] {
+        let client = Client {
+            address: address(seen),
+            stream: None,
+        };
+        let Action::Reply(answer) = bench.give(client, &request) else {
+            panic!("an answer to {seen}");
+        };
+        let attribute = hex(attribute);
+        assert_eq!(answer[..2], [1, 1], "a success");
+        assert_eq!(answer[4..20], request[4..20], "cookie and transaction");
+        assert_eq!(answer[20..20 + attribute.len()], attribute, "{seen}");
+        assert!(Message::from_bytes(&answer).is_ok(), "its fingerprint is right");
+    }
+    let request = hex(
+        "000100602112a44278ad3433c6ad72c029da412e00060012e3839ee38388e383aae38383e382afe382b90000\
+         0015001c662f2f3439396b39353464364f4c33346f4c394653547679363473410014000b6578616d706c652e6f726700\
+         00080014f67024656dd64a3e02b8e0712e85c9a28ca89666",
+    );
+    let message = Message::from_bytes(&request).expect("a request");
+    let user = "\u{30de}\u{30c8}\u{30ea}\u{30c3}\u{30af}\u{30b9}";
+    let credentials = LongTermKeyCredentials::new(user.into(), "TheMatrIX".into(), "example.org".into());
+    assert!(message.validate_integrity(&credentials.into()).is_ok());
+    assert_eq!(
+        message.attribute::<Nonce>().expect("a nonce").nonce(),
+        "f//499k954d6OL34oL9FSTvy64sA"
+    );
+}
+
 #[test]
 fn packets_go_both_ways_by_indication_and_by_channel() {
     let mut bench = Bench::new(false, RelayLimits::default());

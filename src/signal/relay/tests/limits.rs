@@ -295,7 +295,7 @@ fn honest(bench: &Bench, kind: u8, id: TransactionId) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// What holds, with some bytes changed, cut off or put in: nothing panics, a signature that does not
     /// fit changes nothing, and data leaves to nobody but who was permitted.
