@@ -45,9 +45,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
+    // These take nothing from the configuration file, so a mistake in it is none of theirs.
+    let is_used = !matches!(cli.command, Some(Command::Serve(_) | Command::Devices));
     let mut config = match Config::path(|name| std::env::var(name).ok()) {
-        Some(path) => Config::load(&path).map_err(|error| Failure::new(2, error.to_string()))?,
-        None => Config::default(),
+        Some(path) if is_used => Config::load(&path).map_err(|error| Failure::new(2, error.to_string()))?,
+        _ => Config::default(),
     };
     if let Ok(server) = std::env::var("FACETTY_SERVER")
         && !server.is_empty()
