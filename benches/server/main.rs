@@ -44,7 +44,10 @@ fn main() {
         println!("\nmemory, resident, of one process:");
         for which in [server::Which::Ours, server::Which::Coturn] {
             match relay::memory(which, 1000) {
-                Ok(each) => row(&format!("{which}, an idle allocation"), each, 16.0, "KiB"),
+                Ok(each) if which == server::Which::Ours => {
+                    row("ours, an idle allocation", each, 16.0, "KiB")
+                }
+                Ok(each) => println!("  {:<32} {each:>27.1} KiB", "coturn, an idle allocation"),
                 Err(why) => println!("{which}: not measured, {why}"),
             }
         }
