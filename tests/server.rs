@@ -207,6 +207,7 @@ async fn two_meet_talk_and_part() {
     let offer = Body::Description(Description {
         kind: "offer".to_owned(),
         sdp: "v=0\r\n".to_owned(),
+        answers: None,
     });
     let late = Body::Candidate(Some(Candidate {
         candidate: "candidate:1 1 udp 1 192.0.2.1 9 typ host".to_owned(),

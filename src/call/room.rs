@@ -6,7 +6,7 @@ use super::paths::Server;
 use super::peer::{NegotiationError, Peer};
 use super::people::{Presence, Someone};
 use super::{Call, Event, Output, PathState};
-use crate::signal::message::{Body, ErrorCode, LeaveReason, Member, PeerId, ServerMessage};
+use crate::signal::message::{Body, Description, ErrorCode, LeaveReason, Member, PeerId, ServerMessage};
 
 /// The most others that are taken notice of, whatever the meeting point says; it lets no more in.
 const MAX_PEOPLE: usize = 64;
@@ -119,7 +119,7 @@ impl Call {
             Body::Description(description) => {
                 let result = match description.kind.as_str() {
                     "offer" => self.handle_offer(from, &description.sdp, now),
-                    "answer" => self.handle_answer(from, &description.sdp, now),
+                    "answer" => self.handle_answer(from, &description, now),
                     _ => Ok(()),
                 };
                 match result {
@@ -153,16 +153,22 @@ impl Call {
         result
     }
 
-    fn handle_answer(&mut self, from: &PeerId, sdp: &str, now: Instant) -> Result<(), NegotiationError> {
-        let mut result = Ok(());
-        let Some(someone) = self.people.get(from) else {
-            return result;
+    fn handle_answer(
+        &mut self,
+        from: &PeerId,
+        answer: &Description,
+        now: Instant,
+    ) -> Result<(), NegotiationError> {
+        let answers = answer.answers.as_deref();
+        let Some(someone) = self.people.get(from).filter(|s| s.peer.is_answered_by(answers)) else {
+            return Err(NegotiationError::Unexpected);
         };
-        if someone.peer.is_offering() && someone.peer.is_other_session(sdp) {
+        let mut result = Ok(());
+        if someone.peer.is_other_session(&answer.sdp) {
             // To go on was offered, but they have begun anew.
             self.call_anew(from, now);
         } else {
-            self.with(from, now, |s| result = s.peer.accept_answer(sdp, now));
+            self.with(from, now, |s| result = s.peer.accept_answer(&answer.sdp, now));
         }
         result
     }

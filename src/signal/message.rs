@@ -76,6 +76,12 @@
 //! {"type":"signal","from":"mfrggzdfmztwq2lk","candidate":null}
 //! ```
 //!
+//! An answer may say which offer it answers, beside `type` and `sdp` in its `description`:
+//! `"answers"` with the `ice-ufrag` of the offer (which differs between any two offers that begin with ICE
+//! anew). SDP has no mark for it, and without one an answer to an offer that was withdrawn meanwhile, because
+//! the socket was lost or both called at once, would be taken for the answer to the next. Who makes the
+//! offer passes over an answer that names another; one that names none (a browser's) is taken as it is.
+//!
 //! The server reads no more of it than this. A person who is not there yields the error
 //! `no-such-peer`.
 //!
@@ -140,6 +146,9 @@ pub struct Description {
     /// The SDP.
     #[serde(default)]
     pub sdp: String,
+    /// Of an answer: the `ice-ufrag` of the offer that it answers, at most 256 characters (RFC 8839, 5.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<String>,
 }
 
 /// A candidate as browsers write it (RTCIceCandidateInit); an empty `candidate` ends them.

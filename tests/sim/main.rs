@@ -450,6 +450,25 @@ fn a_refused_key_is_said_at_once_and_is_no_firewall() {
     assert!(!world.a.has_event(connected) && !world.b.has_event(connected));
 }
 
+/// SDP has no mark for which offer an answer is to.
+#[test]
+fn an_answer_to_a_withdrawn_offer_is_not_taken_for_the_next() {
+    let mut world = World::new(clean(), 17);
+    world.meet();
+    // She answers his first offer, but he has begun anew by then, as after a lost socket.
+    world.run(Duration::from_millis(30));
+    world.wake_b();
+    let both = |world: &World| world.a.has_event(connected) && world.b.has_event(connected);
+    assert!(
+        world.run_until(SECOND, both),
+        "{:?} {:?}",
+        world.a.events,
+        world.b.events
+    );
+    let is_error = |event: &Event| matches!(event, Event::Error { .. });
+    assert!(!world.a.has_event(is_error) && !world.b.has_event(is_error));
+}
+
 #[test]
 fn good_bye_is_heard_at_once() {
     let mut world = World::new(clean(), 6);

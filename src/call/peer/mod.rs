@@ -72,6 +72,8 @@ pub(super) struct Peer {
     codecs: Vec<VideoCodec>,
     max_bitrate: Option<Bitrate>,
     pending: Option<SdpPendingOffer>,
+    /// The name of ICE's session in the last own offer.
+    offered: Option<String>,
     described: bool,
     remote_session: Option<String>,
     early: Vec<IceCandidate>,
@@ -113,6 +115,7 @@ impl Peer {
             codecs: config.codecs.clone(),
             max_bitrate: config.max_bitrate,
             pending: None,
+            offered: None,
             described: false,
             remote_session: None,
             early: Vec::new(),

@@ -52,7 +52,7 @@ impl Peer {
         changes.add_channel(control::LABEL.to_owned());
         let (offer, pending) = changes.apply().expect("new media needs an offer");
         (self.audio, self.video, self.pending) = (Some(audio), Some(video), Some(pending));
-        self.describe("offer", offer.to_sdp_string());
+        self.offer(&offer);
         self.drain(now);
     }
 
@@ -64,13 +64,19 @@ impl Peer {
             return;
         };
         self.pending = Some(pending);
-        self.describe("offer", offer.to_sdp_string());
+        self.offer(&offer);
         self.drain(now);
     }
 
-    fn describe(&mut self, kind: &str, sdp: String) {
-        let kind = kind.to_owned();
-        let description = Body::Description(Description { kind, sdp });
+    fn offer(&mut self, offer: &SdpOffer) {
+        let sdp = offer.to_sdp_string();
+        self.offered = ufrag_of(&sdp).map(str::to_owned);
+        self.describe("offer", sdp, None);
+    }
+
+    fn describe(&mut self, kind: &str, sdp: String, answers: Option<&str>) {
+        let (kind, answers) = (kind.to_owned(), answers.map(str::to_owned));
+        let description = Body::Description(Description { kind, sdp, answers });
         self.out.push_back(PeerOutput::Signal(description));
         self.tell_end();
     }
@@ -83,6 +89,11 @@ impl Peer {
     /// The offer that is out is not to be answered any more.
     pub(in crate::call) fn withdraw_offer(&mut self) {
         self.pending = None;
+    }
+
+    /// An offer is out, and an answer that names this one is to it.
+    pub(in crate::call) fn is_answered_by(&self, answers: Option<&str>) -> bool {
+        self.is_offering() && (answers.is_none() || answers == self.offered.as_deref())
     }
 
     /// Both descriptions are there.
@@ -109,7 +120,7 @@ impl Peer {
         self.audio = self.audio.or_else(|| mid_of(sdp, "audio"));
         self.video = self.video.or_else(|| mid_of(sdp, "video"));
         self.described(sdp, now);
-        self.describe("answer", answer.to_sdp_string());
+        self.describe("answer", answer.to_sdp_string(), ufrag_of(sdp));
         Ok(())
     }
 
@@ -215,6 +226,13 @@ impl Peer {
 fn session_of(sdp: &str) -> Option<&str> {
     let origin = sdp.lines().find_map(|line| line.strip_prefix("o="))?;
     origin.split_ascii_whitespace().nth(1)
+}
+
+/// The name of ICE's session that a description begins or goes on with (RFC 8839, 5.4).
+fn ufrag_of(sdp: &str) -> Option<&str> {
+    sdp.lines()
+        .find_map(|line| line.strip_prefix("a=ice-ufrag:"))
+        .map(str::trim)
 }
 
 /// The identifier of the first media line of a kind (RFC 5888, 4).

@@ -95,6 +95,10 @@ impl From<Refusal> for ServerMessage {
 impl Body {
     fn check(&self) -> Result<(), Refusal> {
         match self {
+            Self::Description(d) if d.answers.as_ref().is_some_and(|ufrag| ufrag.len() > 256) => {
+                let why = "an answer to what is no name of an offer".to_owned();
+                Err(Refusal::new(ErrorCode::Malformed, why))
+            }
             Self::Description(d) if d.sdp.len() > MAX_SDP || d.kind.len() > 16 => {
                 let why = format!("an SDP of {} bytes; the most is {MAX_SDP}", d.sdp.len());
                 Err(Refusal::new(ErrorCode::Malformed, why))

@@ -165,6 +165,7 @@ fn offer(sdp: String) -> String {
     let body = Body::Description(Description {
         kind: "offer".to_owned(),
         sdp,
+        answers: None,
     });
     ClientMessage::Signal { to: id("b"), body }.to_json()
 }
@@ -243,7 +244,7 @@ proptest! {
             candidate: line, sdp_mid: mid.map(|m| m.to_string()), sdp_m_line_index: mid, username_fragment: None,
         };
         for body in [
-            Body::Description(Description { kind: "answer".to_owned(), sdp }),
+            Body::Description(Description { kind: "answer".to_owned(), sdp, answers: None }),
             Body::Candidate(Some(candidate)),
             Body::Candidate(None),
         ] {

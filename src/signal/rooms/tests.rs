@@ -201,6 +201,7 @@ fn what_would_grow_too_long_on_its_way_is_refused() {
     let body = Body::Description(super::super::message::Description {
         kind: "offer".to_owned(),
         sdp,
+        answers: None,
     });
     let message = ClientMessage::Signal { to, body };
     assert_eq!(message.to_json().len(), MAX_MESSAGE);
