@@ -6,8 +6,9 @@
 mod support;
 
 use serde_json::Value;
-use support::network::{Nat, SERVER, Wall, World, pem};
+use support::network::{Nat, SERVER, Wall, World, certificate};
 use support::program::Program;
+use support::socket::Socket;
 
 /// Both connect, and picture and voice come on both sides. Returns the kinds of both ends of both, and the
 /// transport.
@@ -163,29 +164,8 @@ fn where_nothing_but_the_web_gets_out_the_relay_is_reached_by_tls() {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let ca_key = rcgen::KeyPair::generate().expect("a key");
-    let mut ca = rcgen::CertificateParams::new([]).expect("no names");
-    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let ca_certificate = ca.self_signed(&ca_key).expect("a certificate");
-    let key = rcgen::KeyPair::generate().expect("a key");
-    let leaf = rcgen::CertificateParams::new(["10.50.0.10".to_owned()]).expect("an address");
-    let issuer = rcgen::Issuer::new(ca, ca_key);
-    let certificate = leaf.signed_by(&key, &issuer).expect("a certificate");
-    let put = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).expect("a file");
-        path
-    };
-    let trusted = put("ca.pem", &pem("CERTIFICATE", ca_certificate.der()));
-    let cert = format!(
-        "--cert={}",
-        put("leaf.pem", &pem("CERTIFICATE", certificate.der())).display()
-    );
-    let pkey = format!(
-        "--pkey={}",
-        put("leaf.key", &pem("PRIVATE KEY", &key.serialize_der())).display()
-    );
-    world.coturn(3479, &["--tls-listening-port=443", &cert, &pkey]);
+    let tls = certificate(folder.path());
+    world.coturn(3479, &["--tls-listening-port=443", &tls.cert, &tls.pkey]);
     let _server = world.serve(&[
         "--no-turn",
         "--turn-secret",
@@ -197,24 +177,7 @@ fn where_nothing_but_the_web_gets_out_the_relay_is_reached_by_tls() {
         "--ice-server",
         "turns:10.50.0.10:443",
     ]);
-    let trust = format!("SSL_CERT_FILE={}", trusted.display());
-    let space = world.space("p1");
-    let args = [
-        "--headless",
-        "--room",
-        "nets",
-        "--server",
-        SERVER,
-        "--name",
-        "p1",
-        "--camera",
-        "test",
-        "--mic",
-        "tone",
-        "--speaker",
-        "none",
-    ];
-    let mut a = Program::start_by(&["ip", "netns", "exec", &space, "env", &trust], &args);
+    let mut a = world.join_trusting(&tls, "p1", SERVER);
     let mut b = world.join("p2", SERVER, &[]);
     let [inside, _] = connects("only TCP 443, coturn", &mut a, &mut b);
     assert_eq!(
@@ -244,5 +207,70 @@ fn ipv6_alone_is_enough() {
     );
     for event in connects("IPv6 alone, own relay", &mut a, &mut b) {
         both_are(&event, "relay");
+    }
+}
+
+/// What its user is called, and what SDP must have, is all that is told.
+#[test]
+fn nothing_is_told_of_this_machine_where_the_relay_alone_may_be_used() {
+    let mut server = Program::start(&[
+        "serve",
+        "--headless",
+        "--listen",
+        "127.0.0.1:0",
+        "--turn-listen",
+        "127.0.0.1:0",
+        "--turn-allow-private",
+    ]);
+    let url = server.event("serving")["url"].as_str().expect("a URL").to_owned();
+    let (mut witness, _) = Socket::join_at(&url, "hidden", "witness");
+    let args = [
+        "--headless",
+        "--room",
+        "hidden",
+        "--server",
+        &url,
+        "--name",
+        "p1",
+        "--ice-policy",
+        "relay",
+        "--camera",
+        "test",
+        "--mic",
+        "none",
+        "--speaker",
+        "none",
+    ];
+    let _hidden = Program::start(&args);
+    // Until all candidates were told.
+    let mut told = Vec::new();
+    loop {
+        let signal = witness.next_of("signal");
+        let is_end = signal.get("candidate").is_some_and(Value::is_null);
+        told.push(signal);
+        if is_end
+            && told
+                .iter()
+                .any(|signal| signal["candidate"]["candidate"].is_string())
+        {
+            break;
+        }
+    }
+    for signal in &told {
+        let description = signal["description"]["sdp"].as_str().unwrap_or_default();
+        let lines = description
+            .lines()
+            .filter_map(|line| line.strip_prefix("a=candidate:"));
+        let candidate = signal["candidate"]["candidate"].as_str();
+        for candidate in lines.chain(candidate) {
+            assert!(candidate.contains(" typ relay "), "{candidate}");
+            assert!(candidate.contains(" raddr 0.0.0.0 rport 0"), "{candidate}");
+        }
+        for line in description
+            .lines()
+            .filter(|line| line.starts_with("o=") || line.starts_with("c="))
+        {
+            assert!(line.ends_with(" 0.0.0.0"), "{line}");
+        }
     }
 }

@@ -14,6 +14,7 @@
 
 #![allow(clippy::print_stderr)] // Figures, and why nothing was tested.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use facetty::io::clock;
@@ -193,22 +194,15 @@ impl World {
 
     /// A participant, with a moving picture and a tone.
     pub fn join(&self, name: &str, server: &str, more: &[&str]) -> Program {
-        let args = [
-            "--headless",
-            "--room",
-            "nets",
-            "--server",
-            server,
-            "--name",
-            name,
-            "--camera",
-            "test",
-            "--mic",
-            "tone",
-            "--speaker",
-            "none",
-        ];
-        self.start(name, &[&args, more].concat())
+        self.start(name, &[&participant(server, name)[..], more].concat())
+    }
+
+    /// A participant who trusts who vouches for the server's certificate.
+    pub fn join_trusting(&self, tls: &Tls, name: &str, server: &str) -> Program {
+        let trust = format!("SSL_CERT_FILE={}", tls.trusted);
+        let space = self.space(name);
+        let by = ["ip", "netns", "exec", &space, "env", &trust];
+        Program::start_by(&by, &participant(server, name))
     }
 
     /// Kills a server, as a crash would.
@@ -308,6 +302,24 @@ impl Drop for World {
     }
 }
 
+fn participant<'a>(server: &'a str, name: &'a str) -> [&'a str; 13] {
+    [
+        "--headless",
+        "--room",
+        "nets",
+        "--server",
+        server,
+        "--name",
+        name,
+        "--camera",
+        "test",
+        "--mic",
+        "tone",
+        "--speaker",
+        "none",
+    ]
+}
+
 fn run(program: &str, args: &[&str]) {
     let output = Command::new(program).args(args).output();
     let output = output.unwrap_or_else(|error| panic!("{program}: {error}"));
@@ -315,8 +327,45 @@ fn run(program: &str, args: &[&str]) {
     assert!(output.status.success(), "{program} {}: {errors}", args.join(" "));
 }
 
+/// A certificate for the server outside, and who vouches for it.
+pub struct Tls {
+    trusted: String,
+    /// coturn's options.
+    pub cert: String,
+    /// The key's.
+    pub pkey: String,
+}
+
+/// In files of this folder.
+pub fn certificate(folder: &Path) -> Tls {
+    let ca_key = rcgen::KeyPair::generate().expect("a key");
+    let mut ca = rcgen::CertificateParams::new([]).expect("no names");
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_certificate = ca.self_signed(&ca_key).expect("a certificate");
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let leaf = rcgen::CertificateParams::new(["10.50.0.10".to_owned()]).expect("an address");
+    let issuer = rcgen::Issuer::new(ca, ca_key);
+    let certificate = leaf.signed_by(&key, &issuer).expect("a certificate");
+    let put = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    Tls {
+        trusted: put("ca.pem", &pem("CERTIFICATE", ca_certificate.der())),
+        cert: format!(
+            "--cert={}",
+            put("leaf.pem", &pem("CERTIFICATE", certificate.der()))
+        ),
+        pkey: format!(
+            "--pkey={}",
+            put("leaf.key", &pem("PRIVATE KEY", &key.serialize_der()))
+        ),
+    }
+}
+
 /// As files hold certificates and keys (RFC 7468).
-pub fn pem(label: &str, der: &[u8]) -> String {
+fn pem(label: &str, der: &[u8]) -> String {
     let base64 = data_encoding::BASE64.encode(der);
     let lines: Vec<&str> = base64
         .as_bytes()

@@ -23,8 +23,12 @@ pub enum Said {
 impl Socket {
     /// Connects, and says nothing yet.
     pub fn open(server: &Server) -> Self {
-        let address = server.address();
-        let stream = TcpStream::connect(&address).expect("the server listens");
+        Self::open_at(&server.url)
+    }
+
+    fn open_at(url: &str) -> Self {
+        let address = url.trim_start_matches("ws://").trim_end_matches('/');
+        let stream = TcpStream::connect(address).expect("the server listens");
         stream
             .set_read_timeout(Some(DEADLINE))
             .expect("a deadline above zero");
@@ -35,7 +39,12 @@ impl Socket {
 
     /// Connects and joins; returns the `welcome` too.
     pub fn join(server: &Server, room: &str, name: &str) -> (Self, Value) {
-        let mut socket = Self::open(server);
+        Self::join_at(&server.url, room, name)
+    }
+
+    /// The same, at a server's URL.
+    pub fn join_at(url: &str, room: &str, name: &str) -> (Self, Value) {
+        let mut socket = Self::open_at(url);
         // The key is the person: as long as a real one, and different for each name.
         let key = format!("{name:0>32}");
         socket
