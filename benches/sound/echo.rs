@@ -136,18 +136,45 @@ pub fn measure() {
         Bound::AtLeast(0.95),
         "",
     );
-    let quiet = Room {
-        delay: 120.0,
-        level: -15.0,
-        ..plain
-    };
-    let mixed: Vec<f32> = quiet.echo(&far).iter().zip(&near).map(|(e, n)| e + n).collect();
-    let cleaned = run(&far, &mixed, true);
-    println!(
-        "  double talk over laptop speakers (echo 15 dB below the voice): STOI {:.2}, uncleaned {:.2}",
-        stoi(&near, &cleaned, LAG),
-        stoi(&near, &mixed, LAG)
-    );
+    println!("  double talk over loudspeakers, STOI (uncleaned in brackets):");
+    for (name, room) in [
+        (
+            "echo 15 dB below what is played",
+            Room {
+                delay: 120.0,
+                level: -15.0,
+                ..plain
+            },
+        ),
+        (
+            "9 dB below",
+            Room {
+                delay: 120.0,
+                level: -9.0,
+                ..plain
+            },
+        ),
+        (
+            "6 dB below, 100 ppm, non-linear",
+            Room {
+                delay: 150.0,
+                drift_ppm: 100.0,
+                drive: 1.5,
+                ..plain
+            },
+        ),
+    ] {
+        let echo = room.echo(&far);
+        let mixed = |near: &[f32]| -> Vec<f32> { echo.iter().zip(near).map(|(e, n)| e + n).collect() };
+        let (then, now) = (mixed(&late), mixed(&near));
+        println!(
+            "    {name}: {:.2} ({:.2}); from the first moment on {:.2} ({:.2})",
+            stoi(&near[first..], &run(&far, &then, true)[first..], LAG),
+            stoi(&near[first..], &then[first..], LAG),
+            stoi(&near, &run(&far, &now, true), LAG),
+            stoi(&near, &now, LAG)
+        );
+    }
     level(&near);
 }
 
