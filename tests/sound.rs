@@ -179,6 +179,68 @@ fn a_call_begins_without_any_device_and_takes_what_comes() {
     });
 }
 
+#[test]
+fn a_microphone_that_gives_nothing_is_left_for_another() {
+    let name = "a_microphone_that_gives_nothing_is_left_for_another";
+    with_private_server(name, |server| {
+        server.change(&["set-default-source", "mic-a"]);
+        server.change(&["suspend-source", "mic-a", "1"]);
+        let folder = tempfile::tempdir().expect("a folder");
+        let high = tone(folder.path(), 1_100.0);
+        let _high = server.play(&high, "feed-b");
+        let mut a = Person::with("a", MicSource::Auto, SpeakerSink::None);
+        let mut b = Person::with("b", MicSource::None, "speaker-b".parse().expect("a good name"));
+        let left = "microphone is now mic-of-b (mic-of-a gives no sound)";
+        wait(&mut a, &mut b, "the other one is taken", |a, _| {
+            a.notices(left) == 1
+        });
+        let at_b = server.listen("speaker-b");
+        hear(&mut a, &mut b, &at_b, 1_100.0, 700.0);
+
+        // Who asks for it by name is told, once, and gets it when it wakes.
+        a.sound
+            .send(SoundCommand::Microphone("mic-a".parse().expect("a good name")));
+        wait(&mut a, &mut b, "it is told", |a, _| {
+            a.notices("no microphone: mic-of-a gives no sound; plug one in") == 1
+        });
+        server.change(&["suspend-source", "mic-a", "0"]);
+        wait(&mut a, &mut b, "it is taken", |a, _| {
+            a.notices("microphone is back: mic-of-a") == 1
+        });
+        // One that falls silent in mid-call is missed as well.
+        server.change(&["suspend-source", "mic-a", "1"]);
+        wait(&mut a, &mut b, "it is told again", |a, _| {
+            a.notices("no microphone: mic-of-a gives no sound") == 2
+        });
+    });
+}
+
+#[test]
+fn a_server_that_hangs_holds_nobody_up() {
+    with_private_server("a_server_that_hangs_holds_nobody_up", |server| {
+        let mut a = Person::new("a");
+        let mut b = Person::with("b", MicSource::Tone, SpeakerSink::None);
+        wait(&mut a, &mut b, "both devices", |a, _| a.has(true));
+        server.hang();
+        wait(&mut a, &mut b, "both are missed", |a, _| {
+            a.notices("microphone lost (the sound server does not answer)") == 1
+                && a.notices("speaker lost (the sound server does not answer)") == 1
+        });
+        // Who comes now is told what to do, and is let go at once.
+        let mut late = Person::new("a");
+        wait(&mut late, &mut b, "it is told", |late, _| {
+            late.notices("no microphone: the sound server does not answer; restart it") == 1
+        });
+        let began = clock::now();
+        drop(late);
+        assert!(clock::now() - began < Duration::from_secs(5));
+        server.wake();
+        wait(&mut a, &mut b, "both are back", |a, _| a.has(true));
+        let at_a = server.listen("speaker-a");
+        hear(&mut a, &mut b, &at_a, 440.0, 700.0);
+    });
+}
+
 /// Somebody with a real microphone and a real speaker, chosen by name.
 struct Person {
     sound: Sound,

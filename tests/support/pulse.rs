@@ -123,6 +123,21 @@ impl Server {
         Killed(self.folder.clone())
     }
 
+    /// The server hangs: it answers nobody, and keeps its connections.
+    pub fn hang(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// It goes on.
+    pub fn wake(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, signal).expect("it runs");
+    }
+
     fn stop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();

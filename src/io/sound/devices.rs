@@ -1,27 +1,29 @@
-//! Microphones and speakers through cpal: a thread for each direction opens the device, watches it,
-//! and opens it again when it is lost.
+//! Microphones and speakers: a thread for each direction opens the device, watches it, and opens it again
+//! or another one when it is lost.
 //!
-//! Opening may block for seconds, so it never happens on the audio thread. A callback touches only its
-//! ring and wakes the audio thread. The first error of a stream ends it: some hosts repeat one millions
-//! of times a second until the stream is dropped.
+//! Opening may block for seconds, so it never happens on the audio thread. A device's turn touches only
+//! its ring and wakes the audio thread. On Linux a sound server is spoken to directly; where there is none,
+//! and elsewhere, cpal has the device. The first error of its stream ends it: some hosts repeat one
+//! millions of times a second until the stream is dropped.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Thread;
 use std::time::Duration;
 
+use super::Devices;
 use super::ports::{Direction, Report, Reports};
 use crate::io::clock;
 
-pub use find::list;
 pub(super) use probe::probe;
 
-#[path = "devices/find.rs"]
 mod find;
-#[path = "devices/probe.rs"]
+mod flow;
+mod hardware;
 mod probe;
-#[path = "devices/stream.rs"]
+#[cfg(target_os = "linux")]
+mod pulse;
 mod stream;
 
 /// The first wait before a device is tried again; each next one is twice as long.
@@ -30,16 +32,21 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LAST_WAIT: Duration = Duration::from_secs(8);
 /// A stream that lived so long was a good one, and the next wait is short again.
 const GOOD: Duration = Duration::from_secs(10);
-/// How often it is looked whether the device is still there, and still the system's choice.
-const LOOK: Duration = Duration::from_secs(2);
-/// A stream whose callback was not called for so long is dead.
-const SILENCE: Duration = Duration::from_secs(5);
-/// How long the end waits for a device to be closed; a hung sound server holds up nobody.
+/// How long the end waits for a device to be closed; a hung system holds up nobody.
 const CLOSING: Duration = Duration::from_millis(300);
+
+/// The devices that can be chosen by name.
+pub fn list() -> Devices {
+    #[cfg(target_os = "linux")]
+    if let Some(devices) = pulse::list() {
+        return devices;
+    }
+    hardware::list()
+}
 
 /// Keeps a device open until it is dropped.
 pub(super) struct Owner {
-    quit: Arc<AtomicBool>,
+    quit: Arc<Quit>,
     thread: Thread,
     /// Where its end is waited for.
     ended: Option<Receiver<()>>,
@@ -47,7 +54,7 @@ pub(super) struct Owner {
 
 /// Opens the device of this name (the system's, where there is none) and keeps it open. What becomes
 /// of it is told through `reports` under `number`, and `audio` is woken for that and for each of its
-/// callbacks. All but the first owner of a direction (number 0) say which device they opened.
+/// turns. All but the first owner of a direction (number 0) say which device they opened.
 ///
 /// `None` where the system cannot start a thread, which was reported.
 pub(super) fn own(
@@ -57,25 +64,30 @@ pub(super) fn own(
     reports: Reports,
     audio: Thread,
 ) -> Option<Owner> {
-    let quit = Arc::new(AtomicBool::new(false));
     let (ending, ended) = sync_channel(1);
-    let keeper = Keeper {
-        direction,
-        number,
-        name,
-        reports: reports.clone(),
-        audio,
-        quit: quit.clone(),
-        missing: false,
-        chosen: number > 0,
-        on_server: false,
-        _ending: ending,
-    };
-    let spawned = std::thread::Builder::new()
-        .name(direction.to_string())
-        .spawn(move || keeper.run());
+    let spawned = Quit::new().and_then(|quit| {
+        let quit = Arc::new(quit);
+        let keeper = Keeper {
+            direction,
+            number,
+            name,
+            reports: reports.clone(),
+            audio,
+            quit: quit.clone(),
+            missing: false,
+            chosen: number > 0,
+            on_server: false,
+            passed: Vec::new(),
+            because: None,
+            follows: false,
+            chosen_by_server: None,
+            _ending: ending,
+        };
+        let thread = std::thread::Builder::new().name(direction.to_string());
+        Ok((quit, thread.spawn(move || keeper.run())?))
+    });
     match spawned {
-        Ok(handle) => Some(Owner {
+        Ok((quit, handle)) => Some(Owner {
             quit,
             thread: handle.thread().clone(),
             ended: Some(ended),
@@ -98,7 +110,7 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.quit.store(true, Ordering::Release);
+        self.quit.ask();
         self.thread.unpark();
         if let Some(ended) = &self.ended {
             // Ends when the keeper drops its end.
@@ -107,60 +119,70 @@ impl Drop for Owner {
     }
 }
 
+/// How a keeper is told to let its device go, wherever it waits.
+struct Quit {
+    asked: AtomicBool,
+    /// Can be read once it was asked.
+    #[cfg(target_os = "linux")]
+    wake: std::os::fd::OwnedFd,
+}
+
+impl Quit {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            asked: AtomicBool::new(false),
+            #[cfg(target_os = "linux")]
+            wake: rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?,
+        })
+    }
+
+    fn ask(&self) {
+        self.asked.store(true, Ordering::Release);
+        // Fails only where it was written to 2^64 times.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+}
+
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 struct Keeper {
     direction: Direction,
     number: u32,
     name: Option<String>,
     reports: Reports,
     audio: Thread,
-    quit: Arc<AtomicBool>,
+    quit: Arc<Quit>,
     /// It was said that the device is missing.
     missing: bool,
     /// The next device that opens was chosen, which is worth a line.
     chosen: bool,
     /// The device was once reached through a sound server, which is waited for when it goes.
     on_server: bool,
+    /// The server's choice is followed.
+    follows: bool,
+    /// What the server chose when that was last looked at.
+    chosen_by_server: Option<String>,
+    /// The server's devices that were left because they do nothing.
+    passed: Vec<String>,
+    /// Why the next device that opens is not the one before.
+    because: Option<String>,
     /// Dropped last.
     _ending: SyncSender<()>,
 }
 
-/// What a stream's callbacks tell its keeper.
-struct Watch {
-    failed: AtomicBool,
-    why: SyncSender<String>,
-    turns: AtomicU32,
-    keeper: Thread,
-}
-
-impl Watch {
-    fn turn(&self) {
-        self.turns.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Takes a stream's error; only the first that is fatal counts.
-    fn error(&self, error: &cpal::Error) {
-        use cpal::ErrorKind::{DeviceChanged, RealtimeDenied, Xrun};
-        if matches!(error.kind(), Xrun | DeviceChanged | RealtimeDenied) {
-            return;
-        }
-        if !self.failed.swap(true, Ordering::AcqRel) {
-            let _ = self.why.try_send(error.to_string());
-            self.keeper.unpark();
-        }
-    }
-}
-
 /// How a stream ended.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 enum End {
     /// It failed, for this reason.
     Lost(String),
-    /// The system chose another device.
+    /// It does nothing, as this line says.
+    Dead(String),
+    /// Another device is to be taken.
     Moved,
 }
 
 impl Keeper {
     fn run(mut self) {
-        find::silence_libasound();
         let mut wait = FIRST_WAIT;
         while !self.quits() {
             let opened = clock::now();
@@ -169,6 +191,7 @@ impl Keeper {
                     self.chosen = true;
                     continue;
                 }
+                Ok(End::Dead(why)) => why,
                 Ok(End::Lost(why)) => {
                     if clock::now().saturating_duration_since(opened) > GOOD {
                         wait = FIRST_WAIT;
@@ -180,10 +203,7 @@ impl Keeper {
             if self.quits() {
                 return;
             }
-            if !self.missing {
-                self.missing = true;
-                self.report(Report::Missing(why));
-            }
+            self.miss(why);
             self.pause(wait);
             wait = (wait * 2).min(LAST_WAIT);
         }
@@ -191,62 +211,46 @@ impl Keeper {
 
     /// Opens the device and watches it. Returns how it ended, or as an error why it did not open.
     fn keep(&mut self) -> Result<End, String> {
-        let (sender, why) = sync_channel(1);
-        let watch = Arc::new(Watch {
-            failed: AtomicBool::new(false),
-            why: sender,
-            turns: AtomicU32::new(0),
-            keeper: std::thread::current(),
-        });
-        let found = find::find(self.direction, self.name.as_deref(), self.on_server)?;
-        let (stream, port) = stream::open(self.direction, &found.device, &watch, &self.audio)
-            .map_err(|error| find::refusal(self.direction, self.name.as_deref(), &found, &error))?;
-        self.on_server = found.on_server;
-        tracing::info!("{} is {}", self.direction, found.name);
-        self.report(port);
+        #[cfg(target_os = "linux")]
+        match self.keep_served() {
+            Ok(Some(end)) => return Ok(end),
+            Ok(None) => {}
+            Err(pulse::Trouble::Absent) if !self.on_server => {}
+            Err(trouble) => {
+                let (direction, remedy) = (self.direction, trouble.remedy());
+                return Err(format!("no {direction}: {trouble}{remedy}"));
+            }
+        }
+        self.keep_hardware()
+    }
+
+    /// Hands an open device over, and says so where that is worth a line.
+    fn announce(&mut self, report: Option<Report>, name: &str) {
+        if let Some(report) = report {
+            self.report(report);
+        }
         let (missing, chosen) = (
             std::mem::take(&mut self.missing),
             std::mem::take(&mut self.chosen),
         );
         if missing || chosen {
             let is = if missing { "is back:" } else { "is now" };
-            let news = format!("{} {is} {}", self.direction, found.name);
+            let because = self.because.take().map(|why| format!(" ({why})"));
+            let because = because.unwrap_or_default();
+            let news = format!("{} {is} {name}{because}", self.direction);
             self.report(Report::News(news));
         }
-        let end = self.watch(&watch, &why, &found);
-        drop(stream);
-        Ok(end)
     }
 
-    /// Waits until the stream fails, goes silent, is another's, or is no longer wanted.
-    fn watch(&self, watch: &Watch, why: &Receiver<String>, found: &find::Found) -> End {
-        let mut seen = watch.turns.load(Ordering::Relaxed);
-        let mut since = clock::now();
-        loop {
-            std::thread::park_timeout(LOOK);
-            if self.quits() {
-                return End::Lost(String::new());
-            }
-            if watch.failed.load(Ordering::Acquire) {
-                return End::Lost(why.try_recv().unwrap_or_else(|_| "unknown".into()));
-            }
-            if found.has_moved(self.direction) {
-                return End::Moved;
-            }
-            if found.is_gone(self.direction) {
-                return End::Lost("it was unplugged".into());
-            }
-            let (turns, now) = (watch.turns.load(Ordering::Relaxed), clock::now());
-            if turns != seen {
-                (seen, since) = (turns, now);
-            } else if now.saturating_duration_since(since) >= SILENCE {
-                return End::Lost("it went silent".into());
-            }
+    /// Says that there is no device, if that was not said yet.
+    fn miss(&mut self, why: String) {
+        if !std::mem::replace(&mut self.missing, true) {
+            self.report(Report::Missing(why));
         }
     }
 
     fn quits(&self) -> bool {
-        self.quit.load(Ordering::Acquire)
+        self.quit.asked.load(Ordering::Acquire)
     }
 
     fn pause(&self, wait: Duration) {

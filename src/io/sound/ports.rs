@@ -36,10 +36,10 @@ pub(super) enum Direction {
 
 /// What the owner of a device tells the audio thread.
 pub(super) enum Report {
-    /// A microphone is open.
-    Microphone(Box<Capture>),
-    /// A speaker is open.
-    Speaker(Box<Playback>),
+    /// A microphone is open, of this name.
+    Microphone(Box<Capture>, String),
+    /// A speaker is open, of this name.
+    Speaker(Box<Playback>, String),
     /// Something that is worth a line.
     News(String),
     /// There is none, or no longer, and why.
@@ -64,6 +64,15 @@ pub(super) struct Capture {
     taken: u64,
     /// Samples that may wait: more are dropped, since they would only be late.
     most: usize,
+    shared: Arc<Shared>,
+}
+
+/// The callback's end of a microphone.
+pub(super) struct Source {
+    /// What was captured.
+    pub(super) ring: Producer<f32>,
+    /// What is told.
+    pub(super) shared: Arc<Shared>,
 }
 
 /// The audio thread's end of a speaker.
@@ -87,11 +96,11 @@ pub(super) struct Playback {
     seen_dry: u32,
 }
 
-/// What a speaker's callback tells.
+/// What a callback tells.
 #[derive(Default)]
 pub(super) struct Shared {
-    /// The greatest number of samples that the device asked for at once.
-    pub(super) asked: AtomicU32,
+    /// The greatest number of samples that the device gave, or asked for, at once.
+    pub(super) turn: AtomicU32,
     /// How often the ring ran dry.
     pub(super) dry: AtomicU32,
 }
@@ -108,7 +117,7 @@ pub(super) struct Sink {
 
 impl Capture {
     /// A microphone at `rate` hertz, and the callback's end of it.
-    pub(super) fn new(rate: u32) -> (Self, Producer<f32>) {
+    pub(super) fn new(rate: u32) -> (Self, Source) {
         let (mut producer, ring) = RingBuffer::new(rate as usize / 2);
         let resampler = Resampler::giving(rate, RATE);
         let ahead = resampler.needs().saturating_sub(rate as usize / 100);
@@ -121,8 +130,29 @@ impl Capture {
             drift: Drift::default(),
             taken: 0,
             most: rate as usize / 5,
+            shared: Arc::default(),
         };
-        (capture, producer)
+        let source = Source {
+            ring: producer,
+            shared: capture.shared.clone(),
+        };
+        (capture, source)
+    }
+
+    /// So much was captured and not read yet.
+    pub(super) fn queued(&self) -> Duration {
+        self.time(self.ring.slots())
+    }
+
+    /// So much was captured and not read yet, or is still on its way from the device: of two turns, one is
+    /// being filled and one handed over.
+    pub(super) fn pending(&self) -> Duration {
+        let turn = self.shared.turn.load(Ordering::Relaxed) as usize;
+        self.time(self.ring.slots() + 2 * turn)
+    }
+
+    fn time(&self, samples: usize) -> Duration {
+        Duration::from_micros(samples as u64 * 1_000_000 / u64::from(self.rate))
     }
 
     /// The next 10 ms, if they are there.
@@ -162,7 +192,7 @@ impl Playback {
     /// A speaker at `rate` hertz, and the callback's end of it.
     pub(super) fn new(rate: u32) -> (Self, Sink) {
         let (ring, consumer) = RingBuffer::new(rate as usize / 2);
-        let (played, producer) = Capture::new(rate);
+        let (played, source) = Capture::new(rate);
         let shared = Arc::new(Shared::default());
         let resampler = Resampler::taking(RATE, rate);
         let least = rate as usize / 400;
@@ -182,7 +212,7 @@ impl Playback {
         };
         let sink = Sink {
             ring: consumer,
-            played: producer,
+            played: source.ring,
             shared,
         };
         (playback, sink)
@@ -204,7 +234,7 @@ impl Playback {
             self.resampler.pull(clock);
             self.played.resampler.pull(1.0 / clock);
         }
-        let asked = self.shared.asked.load(Ordering::Relaxed) as usize;
+        let asked = self.shared.turn.load(Ordering::Relaxed) as usize;
         if queued == 0 && asked > 0 {
             // At the start, and where it has run dry: the margin is silence, so that each block is made
             // when it is wanted and not a block's part before.
@@ -217,9 +247,14 @@ impl Playback {
     /// How long it takes from here to the ear, more or less: what waits in the ring, and a server's buffer
     /// of two turns, of which one is being filled.
     pub(super) fn latency(&self) -> Duration {
-        let asked = self.shared.asked.load(Ordering::Relaxed) as usize;
+        let asked = self.shared.turn.load(Ordering::Relaxed) as usize;
         let samples = self.margin + 2 * asked;
         Duration::from_micros(samples as u64 * 1_000_000 / u64::from(self.rate))
+    }
+
+    /// The device has asked for sound.
+    pub(super) fn runs(&self) -> bool {
+        self.shared.turn.load(Ordering::Relaxed) > 0
     }
 
     /// Gives the device 10 ms.
@@ -277,7 +312,7 @@ mod tests {
             let now = start + Duration::from_millis(step * 10);
             let due = step as f64 * 0.01 * f64::from(rate) * (1.0 + ppm * 1e-6);
             while sent < due as u64 {
-                device.push(0.1).expect("it is read in time");
+                device.ring.push(0.1).expect("it is read in time");
                 sent += 1;
             }
             while capture.read(&mut block, now) {
@@ -304,7 +339,7 @@ mod tests {
         let mut block = [0.0; BLOCK];
         for step in 0..60 * 100 {
             let now = start + Duration::from_millis(step * 10);
-            device.shared.asked.store(160, Ordering::Relaxed);
+            device.shared.turn.store(160, Ordering::Relaxed);
             while playback.wants(now) {
                 playback.write(&[0.5; BLOCK]);
                 written += u64::from(step >= 4_000);

@@ -1,71 +1,75 @@
 //! A device is opened once, to see whether it gives or takes sound.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::{current, park_timeout};
 use std::time::Duration;
 
-use super::{Watch, find, stream};
+use super::own;
 use crate::io::clock;
 use crate::io::sound::Probed;
-use crate::io::sound::ports::{Direction, Report};
+use crate::io::sound::ports::{Capture, Direction, Playback, Report};
 use crate::media::audio::BLOCK;
 
-/// The first callback comes within this time: a sound server may have to wake a card.
-const FIRST_TURN: Duration = Duration::from_secs(2);
+/// A device opens and runs within this time: a sound server may have to wake a card, and another one may be
+/// tried before it.
+const RUNS_WITHIN: Duration = Duration::from_secs(5);
 
 /// A microphone is listened to for so long: blocks of 10 ms.
 const LISTEN: usize = 30;
 
-/// Opens the device of this name (the system's, where there is none), waits until it runs, and closes it.
-/// May hang where a sound server hangs.
+/// A device that was opened.
+enum Port {
+    Microphone(Box<Capture>, String),
+    Speaker(Box<Playback>, String),
+}
+
+/// Opens the device of this name (the system's, where there is none) as in a call, waits until it runs, and
+/// closes it.
 ///
 /// # Errors
 /// Why it does not run, and what to do.
 pub(in crate::io::sound) fn probe(direction: Direction, name: Option<&str>) -> Result<Probed, String> {
-    find::silence_libasound();
-    let (sender, why) = sync_channel(1);
-    let watch = Arc::new(Watch {
-        failed: AtomicBool::new(false),
-        why: sender,
-        turns: AtomicU32::new(0),
-        keeper: current(),
-    });
-    let found = find::find(direction, name, false)?;
-    let (_stream, mut report) = stream::open(direction, &found.device, &watch, &current())
-        .map_err(|error| find::refusal(direction, name, &found, &error))?;
-    let until = clock::now() + FIRST_TURN;
-    let (mut peak, mut heard) = (0.0_f32, 0);
+    let (reports, reported) = sync_channel(8);
+    let _owner = own(direction, 0, name.map(str::to_owned), reports, current());
+    let until = clock::now() + RUNS_WITHIN;
+    let (mut port, mut peak, mut heard) = (None, 0.0_f32, 0);
     loop {
-        if watch.failed.load(Ordering::Acquire) {
-            let why = why.try_recv().unwrap_or_else(|_| "unknown".into());
-            return Err(format!("no {direction}: {}: {why}", found.name));
+        while let Ok((.., report)) = reported.try_recv() {
+            match report {
+                Report::Microphone(capture, name) => port = Some(Port::Microphone(capture, name)),
+                Report::Speaker(playback, name) => port = Some(Port::Speaker(playback, name)),
+                Report::Missing(why) => return Err(why),
+                Report::News(_) => {}
+            }
         }
         let now = clock::now();
-        if let Report::Microphone(capture) = &mut report {
-            let mut block = [0.0; BLOCK];
-            while capture.read(&mut block, now) {
-                heard += 1;
-                peak = block.iter().fold(peak, |peak, sample| peak.max(sample.abs()));
+        match &mut port {
+            Some(Port::Speaker(playback, name)) if playback.runs() => {
+                let name = std::mem::take(name);
+                return Ok(Probed { name, peak: None });
             }
-        }
-        let runs = watch.turns.load(Ordering::Relaxed) > 0;
-        match direction {
-            Direction::Playback if runs => break,
-            // With less to be heard the end comes late, not never.
-            Direction::Capture if heard >= LISTEN || (runs && now >= until) => break,
-            _ if now >= until => {
-                return Err(format!(
-                    "no {direction}: {} is open and stays silent; look whether another program has it",
-                    found.name
-                ));
+            Some(Port::Microphone(capture, name)) => {
+                let mut block = [0.0; BLOCK];
+                while capture.read(&mut block, now) {
+                    heard += 1;
+                    peak = block.iter().fold(peak, |peak, sample| peak.max(sample.abs()));
+                }
+                // With less to be heard the end comes late, not never.
+                if heard >= LISTEN || (heard > 0 && now >= until) {
+                    let name = std::mem::take(name);
+                    return Ok(Probed { name, peak: Some(peak) });
+                }
             }
-            _ => park_timeout(until.saturating_duration_since(now)),
+            Some(Port::Speaker(..)) | None => {}
         }
+        if now >= until {
+            return Err(match &port {
+                Some(Port::Microphone(_, name) | Port::Speaker(_, name)) => {
+                    format!("no {direction}: {name} is open and stays silent; look whether another program has it")
+                }
+                None => format!("no {direction}: the system does not open one in time; restart its sound"),
+            });
+        }
+        park_timeout(until.saturating_duration_since(now));
     }
-    Ok(Probed {
-        name: found.name,
-        peak: (direction == Direction::Capture).then_some(peak),
-    })
 }
