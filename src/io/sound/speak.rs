@@ -23,9 +23,10 @@ const BREAK: Duration = Duration::from_millis(100);
 const LIKELY: f32 = 0.5;
 /// Blocks for which speech is taken to go on: 500 ms.
 const GOES_ON: u32 = 50;
-/// Blocks left out after the microphone was turned on: what was heard before still comes out of the
-/// cleaner for 17 ms.
-const HEARD_BEFORE: u32 = 2;
+/// How much later sound comes out of the cleaner than it went in, at most.
+const CLEANING: Duration = Duration::from_millis(17);
+/// A block's time.
+const STEP: Duration = Duration::from_millis(10);
 
 /// Cleans, measures and encodes the microphone.
 pub(super) struct Speak {
@@ -92,10 +93,12 @@ impl Speak {
         }
     }
 
-    /// Turns the microphone on or off.
-    pub(super) fn turn(&mut self, on: bool) {
+    /// Turns the microphone on or off. What it captured up to now and did not give yet, which is so much,
+    /// was heard before it was turned on, and is left out.
+    pub(super) fn turn(&mut self, on: bool, waiting: Duration) {
         if on && !self.on && self.cleaner.is_some() {
-            self.heard_before = HEARD_BEFORE;
+            let before = (waiting + CLEANING).as_micros().div_ceil(STEP.as_micros());
+            self.heard_before = u32::try_from(before).unwrap_or(u32::MAX);
         }
         self.on = on;
     }
@@ -117,11 +120,11 @@ impl Speak {
         }
     }
 
-    /// Takes the 10 ms that a microphone captured up to `now`, and cleans them in place.
+    /// Takes the 10 ms that a microphone captured up to `until`, and cleans them in place.
     pub(super) fn captured(
         &mut self,
         block: &mut [f32; BLOCK],
-        now: Instant,
+        until: Instant,
         somebody: bool,
         out: &mut Outbox,
     ) {
@@ -137,7 +140,7 @@ impl Speak {
         if speech > LIKELY {
             self.speaks = GOES_ON;
         }
-        self.take(block, now, somebody, out);
+        self.take(block, until, somebody, out);
     }
 
     /// Takes the 10 ms that a tone or a file gives for `now`.
@@ -146,8 +149,8 @@ impl Speak {
     }
 
     /// They are sent where the microphone is on and somebody is there to hear.
-    fn take(&mut self, block: &[f32; BLOCK], now: Instant, somebody: bool, out: &mut Outbox) {
-        self.pass(now);
+    fn take(&mut self, block: &[f32; BLOCK], until: Instant, somebody: bool, out: &mut Outbox) {
+        self.pass(until);
         let level = rms(block);
         self.loud = self.detector.hear(level);
         self.talking = self.loud && (self.cleaner.is_none() || self.speaks > 0);
@@ -172,19 +175,21 @@ impl Speak {
         self.time += BLOCK as u64;
     }
 
-    /// Lets the media time follow the clock over a break in the capture.
-    fn pass(&mut self, now: Instant) {
+    /// Lets the media time follow the clock over a break in the capture: what came between the last block
+    /// and the one that ends at `until`.
+    fn pass(&mut self, until: Instant) {
         if let Some(last) = self.last {
-            let since = now.saturating_duration_since(last);
+            let since = until.saturating_duration_since(last);
             if since > BREAK {
                 self.filled = 0;
-                self.time += since.as_micros() as u64 * u64::from(RATE) / 1_000_000;
+                let lost = since.saturating_sub(STEP);
+                self.time += lost.as_micros() as u64 * u64::from(RATE) / 1_000_000;
             }
         } else {
             // So that the first frame's beginning is never before zero.
             self.time = MOST as u64;
         }
-        self.last = Some(now);
+        self.last = Some(until);
     }
 
     fn report(&mut self, out: &mut Outbox) {
@@ -304,16 +309,16 @@ mod tests {
         );
         // What is said while it is off stays here, also after it is on again.
         desk.second(|_| 0.0);
-        desk.speak.turn(false);
+        desk.speak.turn(false, Duration::ZERO);
         assert!(desk.second(voice).is_empty());
-        desk.speak.turn(true);
+        desk.speak.turn(true, Duration::ZERO);
         let after = desk.second(|_| 0.0);
         assert!(loudest(&after) < 0.001, "{}", loudest(&after));
         // Nor is the beginning of a frame kept whose end was cut off.
         desk.second(voice);
-        desk.speak.turn(false);
+        desk.speak.turn(false, Duration::ZERO);
         desk.second(|_| 0.0);
-        desk.speak.turn(true);
+        desk.speak.turn(true, Duration::ZERO);
         assert!(!desk.second(voice).is_empty(), "it is on again");
     }
 }

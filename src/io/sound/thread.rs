@@ -14,15 +14,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::devices::{self, Owner};
+use self::change::End;
 use super::hear::Hear;
-use super::ports::{Capture, Direction, Playback, Report, Told};
+use super::ports::{Capture, Direction, Playback, Told};
 use super::speak::Speak;
 use super::{MicSource, SoundCommand, SoundConfig, SoundError, SoundEvent, SpeakerSink};
 use crate::io::clock;
 use crate::media::audio::BLOCK;
 use crate::media::tone::Tone;
 use crate::media::wav::{WavLoop, WavSink};
+
+mod change;
+#[cfg(test)]
+mod tests;
 
 /// A block's time.
 const STEP: Duration = Duration::from_millis(10);
@@ -65,14 +69,6 @@ pub(super) struct AudioThread {
     quit: Arc<AtomicBool>,
     /// When the next block is due where there is no device.
     due: Instant,
-}
-
-/// Who has a device at present.
-#[derive(Default)]
-struct End {
-    owner: Option<Owner>,
-    /// The number of the next owner.
-    next: u32,
 }
 
 /// The way to the driver. What must not be lost waits here while the channel is full.
@@ -178,7 +174,8 @@ impl AudioThread {
                     self.speak.played(&[0.0; BLOCK]);
                 }
                 let somebody = !self.hear.is_empty();
-                self.speak.captured(&mut block, now, somebody, &mut self.out);
+                let until = now.checked_sub(capture.queued()).unwrap_or(now);
+                self.speak.captured(&mut block, until, somebody, &mut self.out);
             }
         }
         if now.saturating_duration_since(self.due) > SKIP {
@@ -256,7 +253,13 @@ impl AudioThread {
             SoundCommand::AddPeer(peer) => self.hear.add(peer),
             SoundCommand::RemovePeer(peer) => self.hear.remove(&peer),
             SoundCommand::Packet(peer, packet) => self.hear.packet(&peer, packet),
-            SoundCommand::Mic(on) => self.speak.turn(on),
+            SoundCommand::Mic(on) => {
+                let pending = match &self.input {
+                    Input::Device(Some(capture)) => capture.pending(),
+                    _ => Duration::ZERO,
+                };
+                self.speak.turn(on, pending);
+            }
             SoundCommand::Microphone(source) => self.change_microphone(source),
             SoundCommand::Speaker(sink) => self.change_speaker(sink),
             SoundCommand::Volume(peer, factor) => self.hear.set_volume(peer, factor),
@@ -264,115 +267,6 @@ impl AudioThread {
             SoundCommand::List => self.list(),
             SoundCommand::Ring(chime) => self.hear.ring(chime),
             SoundCommand::Tune(tune) => self.speak.tune(tune),
-        }
-    }
-
-    /// Looks the devices up on a thread of its own: the system may take its time.
-    fn list(&self) {
-        let events = self.out.events.clone();
-        let looked = std::thread::Builder::new().name("devices".into()).spawn(move || {
-            // Fails only when nobody listens any more.
-            let _ = events.blocking_send(SoundEvent::Choices(devices::list()));
-        });
-        if let Err(error) = looked {
-            tracing::warn!("devices cannot be looked up: {error}");
-        }
-    }
-
-    /// Lets somebody else have the device of this direction, and whoever had one go.
-    fn own(&mut self, direction: Direction) {
-        let (end, name) = match (direction, &self.config.mic, &self.config.speaker) {
-            (Direction::Capture, MicSource::Device(name), _) => (&mut self.microphone, Some(name.clone())),
-            (Direction::Capture, ..) => (&mut self.microphone, None),
-            (Direction::Playback, _, SpeakerSink::Device(name)) => (&mut self.speaker, Some(name.clone())),
-            (Direction::Playback, ..) => (&mut self.speaker, None),
-        };
-        let number = end.next;
-        end.next += 1;
-        if let Some(before) = end.owner.take() {
-            before.retire();
-        }
-        let reports = self.reports.clone();
-        end.owner = devices::own(direction, number, name, reports, std::thread::current());
-    }
-
-    /// Takes another source of the own voice.
-    fn change_microphone(&mut self, source: MicSource) {
-        self.input = match &source {
-            MicSource::Auto | MicSource::Device(_) => Input::Device(None),
-            MicSource::None => Input::None,
-            MicSource::Tone => Input::Tone(Tone::new()),
-            MicSource::Wav(path) => match WavLoop::open(path) {
-                Ok(wav) => Input::Wav(Box::new(wav)),
-                Err(error) => return self.out.send(SoundEvent::Notice(error.to_string())),
-            },
-        };
-        self.speak.end();
-        let device = matches!(self.input, Input::Device(_));
-        self.config.mic = source;
-        if device {
-            return self.own(Direction::Capture);
-        }
-        self.microphone.let_go();
-        self.tell_devices();
-    }
-
-    /// Takes another end of the others' voices.
-    fn change_speaker(&mut self, sink: SpeakerSink) {
-        let output = match &sink {
-            SpeakerSink::Auto | SpeakerSink::Device(_) => Output::Device(None),
-            SpeakerSink::None => Output::None,
-            SpeakerSink::Wav(path) => match WavSink::create(path) {
-                Ok(wav) => Output::Wav(wav),
-                Err(error) => return self.out.send(SoundEvent::Notice(error.to_string())),
-            },
-        };
-        if let Output::Wav(wav) = std::mem::replace(&mut self.output, output)
-            && let Err(error) = wav.finish()
-        {
-            tracing::warn!("{error}");
-        }
-        let device = matches!(self.output, Output::Device(_));
-        self.config.speaker = sink;
-        if device {
-            return self.own(Direction::Playback);
-        }
-        self.speaker.let_go();
-        self.tell_devices();
-    }
-
-    fn take_report(&mut self, direction: Direction, report: Report) {
-        match report {
-            Report::Microphone(capture) => {
-                self.input = Input::Device(Some(capture));
-                self.speak.begin();
-            }
-            Report::Speaker(playback) => self.output = Output::Device(Some(playback)),
-            Report::News(what) => return self.out.send(SoundEvent::Notice(what)),
-            Report::Missing(why) => {
-                match direction {
-                    Direction::Capture => self.input = Input::Device(None),
-                    Direction::Playback => self.output = Output::Device(None),
-                }
-                self.out.send(SoundEvent::Notice(why));
-            }
-        }
-        self.tell_devices();
-    }
-
-    fn tell_devices(&mut self) {
-        let has_mic = !matches!(self.input, Input::None | Input::Device(None));
-        let has_speaker = !matches!(self.output, Output::None | Output::Device(None));
-        self.out.send(SoundEvent::Devices { has_mic, has_speaker });
-    }
-}
-
-impl End {
-    /// Nobody has the device any more; what its owner still says is not minded.
-    fn let_go(&mut self) {
-        self.next += 1;
-        if let Some(owner) = self.owner.take() {
-            owner.retire();
         }
     }
 }
