@@ -11,7 +11,7 @@ mod talk;
 use facetty::io::clock;
 use facetty::media::audio::RATE;
 
-use line::{CLEAN, Dice, HALF, INTERNATIONAL, Line, MODERATE, SPIKY};
+use line::{CLEAN, Dice, HALF, INTERNATIONAL, Line, Loss, MODERATE, SPIKY};
 use talk::{Heard, Speech, encode, talk};
 
 /// Syllables of a low voice, without pauses, so that each loss is heard.
@@ -82,5 +82,48 @@ fn half_of_all_lost_never_stalls_and_ends_at_once() {
         }
         let after = &heard.voiced[2_104..2_900];
         assert!(after.iter().all(|voiced| *voiced), "{}", line.name);
+    }
+}
+
+/// The longest time without a packet's voice from `from` ms on, in milliseconds.
+fn longest_gap(heard: &Heard, from: usize) -> usize {
+    let voiced = &heard.voiced[from / 10..heard.voiced.len() - 50];
+    let gaps = voiced.split(|voiced| *voiced);
+    10 * gaps.map(<[bool]>::len).max().unwrap_or(0)
+}
+
+/// Signal's grid (RingRTC, `call_sim`): losses of 10 to 50 % in bursts of 1.5 to 4 packets.
+#[test]
+fn bursts_of_any_length_are_stood() {
+    for burst in [1.5, 2.0, 3.0, 4.0] {
+        for loss in [0.1, 0.2, 0.3, 0.4, 0.5] {
+            let ends = 1.0 / burst;
+            let begins = loss * ends / (1.0 - loss);
+            let line = Line {
+                losses: vec![(0.0, Loss::Bursts(begins, ends))].leak(),
+                ..CLEAN
+            };
+            let heard = over(&line, 20, loss, true);
+            let told = format!("{loss} in bursts of {burst}: {:?}", heard.counts);
+            // What two copies cannot repair is lost in bursts of three and more.
+            assert!(heard.concealed() <= loss * 0.75, "{told}");
+            assert!(longest_gap(&heard, 2_000) <= 800, "{told}");
+            assert!(heard.delay <= 150.0, "{told}, {} ms", heard.delay);
+        }
+    }
+}
+
+/// Likewise: each packet is lost with the same probability.
+#[test]
+fn even_losses_are_repaired() {
+    for (loss, most) in [(0.1, 0.01), (0.2, 0.03), (0.3, 0.07), (0.4, 0.13), (0.5, 0.22)] {
+        let line = Line {
+            losses: vec![(0.0, Loss::Each(loss))].leak(),
+            ..CLEAN
+        };
+        let heard = over(&line, 20, loss, true);
+        let told = format!("{loss}: {:.3} of {:?}", heard.concealed(), heard.counts);
+        assert!(heard.concealed() <= most, "{told}");
+        assert!(longest_gap(&heard, 2_000) <= 500, "{told}");
     }
 }

@@ -119,6 +119,36 @@ mod tests {
     }
 
     #[test]
+    fn it_never_pumps() {
+        // Words and pauses over a steady noise, of a voice that turns away from time to time.
+        let mut control = LevelControl::default();
+        let (mut gains, mut in_pauses) = (Vec::new(), 0.0_f32);
+        for step in 0..120 * 100_usize {
+            let speaks = step % 170 < 110 && step % 9 != 0;
+            let away = if step / 1_000 % 2 == 0 { 0.0 } else { -9.0 };
+            let loud = factor(if speaks { -30.0 + away } else { -62.0 });
+            let mut block: [f32; BLOCK] = std::array::from_fn(|i| if i % 2 == 0 { loud } else { -loud });
+            let before = control.gain();
+            control.adjust(&mut block, if speaks { 0.95 } else { 0.1 }, false);
+            if !speaks {
+                in_pauses = in_pauses.max((control.gain() - before).abs());
+            }
+            gains.push(control.gain());
+        }
+        let change = |from: usize| {
+            let pairs = gains[from..].iter().zip(&gains[from + 100..]);
+            pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+        };
+        assert!(change(0) <= 3.0, "{} dB in a second", change(0));
+        assert!(
+            change(3_000) <= 2.0,
+            "{} dB in a second once it is known",
+            change(3_000)
+        );
+        assert_eq!(in_pauses, 0.0);
+    }
+
+    #[test]
     fn it_takes_its_time() {
         let (early, _) = after(3, -40.0, -80.0, false);
         assert!((1.0..4.6).contains(&early), "{early} dB after 3 s");

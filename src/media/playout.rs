@@ -186,6 +186,8 @@ impl Playout {
 mod tests {
     use std::sync::Arc;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::media::audio::{FRAME, RATE, VoiceEncoder};
     use crate::media::tone::{PITCH, Tone};
@@ -275,5 +277,44 @@ mod tests {
         assert!(loudest(&heard[48_000..96_000]) > 0.08);
         assert_eq!(loudest(&heard[120_000..]), 0.0);
         assert_eq!(playout.take_counts().lost, 0);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// Real packets and garbage in any order, twice, late, silent, and beside the greatest numbers.
+        #[test]
+        fn no_stream_can_harm(
+            from in prop_oneof![0..100_u64, Just(u64::from(u16::MAX) - 5), Just(u64::MAX / 2 - 20)],
+            packets in prop::collection::vec(
+                (0..40_u64, 0..60_u64, prop::option::of(prop::collection::vec(any::<u8>(), 0..80)), 0..4_u8),
+                1..80,
+            ),
+        ) {
+            #[allow(clippy::disallowed_methods)]
+            let start = Instant::now();
+            let mut encoder = VoiceEncoder::new().expect("an encoder");
+            let mut tone = Tone::new();
+            let mut frame = [0.0; FRAME];
+            tone.fill(&mut frame);
+            let real: Arc<[u8]> = encoder.encode(&frame, true).expect("a frame").expect("it is loud").into();
+            let mut playout = Playout::new().expect("a decoder");
+            let mut block = [0.0; BLOCK];
+            for (step, (seq, late, garbage, blocks)) in packets.into_iter().enumerate() {
+                let now = start + Duration::from_millis(10 * step as u64);
+                let packet = VoicePacket {
+                    seq: from + seq,
+                    time: (from + seq).wrapping_mul(FRAME as u64),
+                    data: garbage.map_or_else(|| real.clone(), Arc::from),
+                    arrived: now + Duration::from_millis(late),
+                };
+                playout.insert(packet.clone());
+                playout.insert(packet);
+                for _ in 0..blocks {
+                    playout.fill(now, &mut block);
+                    prop_assert!(block.iter().all(|s| s.is_finite()));
+                }
+            }
+        }
     }
 }

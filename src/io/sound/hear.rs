@@ -142,3 +142,132 @@ impl Hear {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use tokio::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+    use crate::io::clock;
+    use crate::media::audio::{FRAME, RATE, VoiceEncoder};
+
+    fn peer(number: usize) -> PeerId {
+        PeerId::try_from(format!("p{number}")).expect("a good name")
+    }
+
+    /// The pitch of somebody's voice: the packets repeat after 20 ms.
+    fn pitch(number: usize) -> f32 {
+        350.0 + 150.0 * number as f32
+    }
+
+    /// Some who hum, each at a pitch of their own.
+    struct Choir {
+        hear: Hear,
+        out: Outbox,
+        _told: Receiver<SoundEvent>,
+        encoders: Vec<VoiceEncoder>,
+        frames: u64,
+        start: Instant,
+    }
+
+    impl Choir {
+        fn new(people: usize) -> Self {
+            let (events, told) = channel(8_192);
+            let mut hear = Hear::default();
+            (0..people).for_each(|number| hear.add(peer(number)));
+            Self {
+                hear,
+                out: Outbox {
+                    events,
+                    waiting: VecDeque::new(),
+                },
+                _told: told,
+                encoders: (0..people)
+                    .map(|_| VoiceEncoder::new().expect("an encoder"))
+                    .collect(),
+                frames: 0,
+                start: clock::now(),
+            }
+        }
+
+        /// A second passes; what is heard of its last half.
+        fn second(&mut self, loud: f32) -> Vec<f32> {
+            let mut heard = Vec::new();
+            for _ in 0..50 {
+                let now = self.start + Duration::from_millis(20 * self.frames);
+                for (number, encoder) in self.encoders.iter_mut().enumerate() {
+                    let turn = pitch(number) / RATE as f32 * std::f32::consts::TAU;
+                    let frame: [f32; FRAME] = std::array::from_fn(|i| loud * (turn * i as f32).sin());
+                    let packet = VoicePacket {
+                        seq: self.frames,
+                        time: self.frames * FRAME as u64,
+                        data: encoder
+                            .encode(&frame, true)
+                            .expect("a frame")
+                            .expect("it is loud")
+                            .into(),
+                        arrived: now,
+                    };
+                    self.hear.packet(&peer(number), packet);
+                }
+                for half in 0..2 {
+                    let mut block = [0.0; BLOCK];
+                    let now = now + Duration::from_millis(10 * half);
+                    self.hear.block(now, &mut block, &mut self.out);
+                    heard.extend_from_slice(&block);
+                }
+                self.frames += 1;
+            }
+            heard.split_off(heard.len() / 2)
+        }
+    }
+
+    fn strength(sound: &[f32], pitch: f32) -> f32 {
+        let (mut re, mut im) = (0.0, 0.0);
+        for (i, sample) in sound.iter().enumerate() {
+            let angle = i as f32 * pitch / RATE as f32 * std::f32::consts::TAU;
+            re += sample * angle.cos();
+            im += sample * angle.sin();
+        }
+        2.0 * (re * re + im * im).sqrt() / sound.len() as f32
+    }
+
+    #[test]
+    fn any_number_is_heard_at_once_and_never_clips() {
+        for people in [1, 3, 12] {
+            let mut choir = Choir::new(people);
+            choir.second(0.2);
+            let heard = choir.second(0.2);
+            let most = heard.iter().fold(0.0_f32, |most, s| most.max(s.abs()));
+            assert!(most <= 0.98, "{people}: {most}");
+            for number in 0..people {
+                let part = strength(&heard, pitch(number));
+                assert!(part > 0.2 / 6.0, "{number} of {people}: {part}");
+            }
+            // A limiter that distorts would be heard where nobody hums.
+            let between = strength(&heard, pitch(0) + 75.0);
+            assert!(between < 0.01, "{people}: {between}");
+        }
+    }
+
+    #[test]
+    fn a_persons_volume_is_theirs_and_outlives_their_leave() {
+        let mut choir = Choir::new(2);
+        choir.hear.set_volume(peer(0), 0.25);
+        choir.second(0.2);
+        let heard = choir.second(0.2);
+        let (faint, whole) = (strength(&heard, pitch(0)), strength(&heard, pitch(1)));
+        assert!((faint / whole - 0.25).abs() < 0.05, "{faint} of {whole}");
+        choir.hear.remove(&peer(0));
+        choir.hear.add(peer(0));
+        choir.second(0.2);
+        let heard = choir.second(0.2);
+        let again = strength(&heard, pitch(0));
+        assert!((again - faint).abs() < 0.01, "{again}, and {faint} before");
+        choir.hear.set_volume(peer(0), 0.0);
+        choir.second(0.2);
+        assert!(strength(&choir.second(0.2), pitch(0)) < 0.002);
+    }
+}
