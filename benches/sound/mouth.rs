@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use facetty::io::clock;
-use facetty::media::audio::{BLOCK, RATE};
+use facetty::media::audio::{BLOCK, FRAME, RATE, VoiceDecoder, VoiceEncoder};
+use facetty::media::clean::cleaner;
 
 use super::pulse::{Listener, Server as Sound, with_private_server};
+use super::speech::speech;
+use super::stoi::align;
 use super::support::program::{Program, Server, person};
 use super::{Bound, row};
 
@@ -23,19 +26,64 @@ const LONGEST: f64 = 0.6;
 
 pub fn measure() {
     with_private_server(NAME, |sound| {
-        row(
-            "mouth to ear, p50",
-            ways(&sound, &[])[0],
-            Bound::AtMost(80.0),
-            "ms",
+        let way = ways(&sound, &[]);
+        row("mouth to ear, p50", way.p50, Bound::AtMost(80.0), "ms");
+        let (cleaning, coding) = inside();
+        // A sound waits for the end of its packet, half of one in the mean.
+        let packing = 10.0;
+        let devices = way.p50 - cleaning - coding - packing - way.held;
+        println!(
+            "  p95 {:.1} ms; CPU of one person {:.1} % of a core",
+            way.p95, way.cpu
         );
-        let [p50, p95] = ways(&sound, &["--aec", "off"]);
-        println!("  with --aec off {p50:.0} ms, p95 {p95:.0}");
+        println!(
+            "  of it: cleaning {cleaning:.1}, packing {packing:.1}, coding {coding:.1}, jitter buffer {:.1}; \
+             devices, sound server, wakings and the network: {devices:.1}",
+            way.held
+        );
+        let off = ways(&sound, &["--aec", "off"]);
+        println!("  with --aec off {:.1} ms, p95 {:.1}", off.p50, off.p95);
     });
 }
 
-/// The 50th and 95th percentile, in milliseconds, of the pips' way from Ann's microphone to Bob's speaker.
-fn ways(sound: &Sound, more: &[&str]) -> [f64; 2] {
+/// How much later speech comes out of the cleaner, and out of the codec beyond its packet, in milliseconds.
+fn inside() -> (f64, f64) {
+    let said = speech("en+f3", 0, 10);
+    let mut cleaner = cleaner(true);
+    let mut cleaned = Vec::new();
+    for block in said.chunks_exact(BLOCK) {
+        let mut block: [f32; BLOCK] = block.try_into().expect("a block");
+        cleaner.clean(&mut block);
+        cleaned.extend_from_slice(&block);
+    }
+    let (mut encoder, mut decoder) = (
+        VoiceEncoder::new().expect("an encoder"),
+        VoiceDecoder::new().expect("a decoder"),
+    );
+    let mut coded = Vec::new();
+    for frame in said.chunks_exact(FRAME) {
+        let mut out = [0.0; FRAME];
+        let packet = encoder.encode(frame.try_into().expect("a frame"), true);
+        let packet = packet.expect("a frame").expect("it is loud");
+        decoder.decode(packet, &mut out).expect("a packet");
+        coded.extend_from_slice(&out);
+    }
+    let late = |heard: &[f32]| align(&said, heard, FRAME) as f64 / 48.0;
+    (late(&cleaned), late(&coded))
+}
+
+/// What came of a call.
+struct Ways {
+    /// Of the pips' ways from Ann's microphone to Bob's speaker, in milliseconds.
+    p50: f64,
+    p95: f64,
+    /// How long Bob's jitter buffer held Ann's voice by its own account, in milliseconds.
+    held: f64,
+    /// Of Bob, in percent of a core.
+    cpu: f64,
+}
+
+fn ways(sound: &Sound, more: &[&str]) -> Ways {
     let folder = tempfile::tempdir().expect("there is room for temporary files");
     let pips = pips(folder.path());
     let server = Server::start();
@@ -54,9 +102,13 @@ fn ways(sound: &Sound, more: &[&str]) -> [f64; 2] {
     let mouth = std::thread::spawn(move || Track::record(&mouth));
     let ear = Track::record(&ear);
     let mouth = mouth.join().expect("it only listens");
-    for person in [ann, bob] {
-        person.leave();
-    }
+    ann.leave();
+    let bob = bob.leave();
+    let mean = |field: &str| {
+        let stats = bob.events.iter().filter(|event| event["event"] == "stats");
+        let values: Vec<f64> = stats.filter_map(|stats| stats[field].as_f64()).skip(5).collect();
+        values.iter().sum::<f64>() / values.len().max(1) as f64
+    };
     let mut ways: Vec<f64> = mouth
         .pips()
         .into_iter()
@@ -64,7 +116,13 @@ fn ways(sound: &Sound, more: &[&str]) -> [f64; 2] {
         .collect();
     assert!(ways.len() * 2 > SECONDS, "only {} pips were heard", ways.len());
     ways.sort_by(f64::total_cmp);
-    [50, 95].map(|part| ways[(ways.len() - 1) * part / 100])
+    let part = |part: usize| ways[(ways.len() - 1) * part / 100];
+    Ways {
+        p50: part(50),
+        p95: part(95),
+        held: mean("jitter_ms"),
+        cpu: mean("cpu") * 100.0,
+    }
 }
 
 /// What was heard at one place, and when.
