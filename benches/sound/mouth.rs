@@ -63,7 +63,7 @@ fn inside() -> (f64, f64) {
     let mut coded = Vec::new();
     for frame in said.chunks_exact(FRAME) {
         let mut out = [0.0; FRAME];
-        let packet = encoder.encode(frame.try_into().expect("a frame"), true);
+        let packet = encoder.encode(frame, true);
         let packet = packet.expect("a frame").expect("it is loud");
         decoder.decode(packet, &mut out).expect("a packet");
         coded.extend_from_slice(&out);

@@ -57,7 +57,10 @@ pub(in crate::io::sound) fn probe(direction: Direction, name: Option<&str>) -> R
                 // With less to be heard the end comes late, not never.
                 if heard >= LISTEN || (heard > 0 && now >= until) {
                     let name = std::mem::take(name);
-                    return Ok(Probed { name, peak: Some(peak) });
+                    return Ok(Probed {
+                        name,
+                        peak: Some(peak),
+                    });
                 }
             }
             Some(Port::Speaker(..)) | None => {}
@@ -65,7 +68,9 @@ pub(in crate::io::sound) fn probe(direction: Direction, name: Option<&str>) -> R
         if now >= until {
             return Err(match &port {
                 Some(Port::Microphone(_, name) | Port::Speaker(_, name)) => {
-                    format!("no {direction}: {name} is open and stays silent; look whether another program has it")
+                    format!(
+                        "no {direction}: {name} is open and stays silent; look whether another program has it"
+                    )
                 }
                 None => format!("no {direction}: the system does not open one in time; restart its sound"),
             });

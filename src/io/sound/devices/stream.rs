@@ -94,7 +94,10 @@ fn build(
                 fill.take(data);
                 audio.unpark();
             };
-            let stream = device.device.build_input_stream_raw(config, format, called, failed, Some(PATIENCE))?;
+            let stream =
+                device
+                    .device
+                    .build_input_stream_raw(config, format, called, failed, Some(PATIENCE))?;
             Ok((stream, Report::Microphone(Box::new(capture), device.name.clone())))
         }
         Direction::Playback => {
@@ -105,7 +108,10 @@ fn build(
                 drain.give(data);
                 audio.unpark();
             };
-            let stream = device.device.build_output_stream_raw(config, format, called, failed, Some(PATIENCE))?;
+            let stream =
+                device
+                    .device
+                    .build_output_stream_raw(config, format, called, failed, Some(PATIENCE))?;
             Ok((stream, Report::Speaker(Box::new(playback), device.name.clone())))
         }
     }

@@ -92,11 +92,11 @@ impl AudioThread {
 
     pub(super) fn take_report(&mut self, direction: Direction, report: Report) {
         match report {
-            Report::Microphone(capture) => {
+            Report::Microphone(capture, _) => {
                 self.input = Input::Device(Some(capture));
                 self.speak.begin();
             }
-            Report::Speaker(playback) => self.output = Output::Device(Some(playback)),
+            Report::Speaker(playback, _) => self.output = Output::Device(Some(playback)),
             Report::News(what) => return self.out.send(SoundEvent::Notice(what)),
             Report::Missing(why) => {
                 match direction {

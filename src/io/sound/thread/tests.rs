@@ -32,7 +32,10 @@ impl Desk {
         let mut thread =
             AudioThread::new(config, None, None, received, events, quit).expect("no file is needed");
         let (capture, source) = Capture::new(RATE);
-        thread.take_report(Direction::Capture, Report::Microphone(Box::new(capture)));
+        thread.take_report(
+            Direction::Capture,
+            Report::Microphone(Box::new(capture), String::new()),
+        );
         thread.obey(SoundCommand::AddPeer(
             PeerId::try_from("b".to_owned()).expect("a good name"),
         ));
@@ -162,11 +165,15 @@ fn other_rates_are_converted_both_ways() {
     use crate::io::sound::ports::Playback;
     let mut desk = Desk::new();
     let (capture, mut source) = Capture::new(16_000);
-    desk.thread
-        .take_report(Direction::Capture, Report::Microphone(Box::new(capture)));
+    desk.thread.take_report(
+        Direction::Capture,
+        Report::Microphone(Box::new(capture), String::new()),
+    );
     let (playback, mut sink) = Playback::new(44_100);
-    desk.thread
-        .take_report(Direction::Playback, Report::Speaker(Box::new(playback)));
+    desk.thread.take_report(
+        Direction::Playback,
+        Report::Speaker(Box::new(playback), String::new()),
+    );
     let peer = PeerId::try_from("b".to_owned()).expect("a good name");
     let (mut seq, mut heard, mut at) = (0, Vec::new(), 0.0_f32);
     for _ in 0..300 {

@@ -118,18 +118,7 @@ impl Line {
     /// Connects to the server that the environment names.
     pub(super) fn connect(quit: &Arc<Quit>) -> Result<Self, Trouble> {
         let path = pulseaudio::socket_path_from_env().ok_or(Trouble::Absent)?;
-        let socket = open(&path)?;
-        let mut line = Self {
-            socket,
-            quit: quit.clone(),
-            version: MAX_VERSION,
-            tag: 0,
-            input: vec![0; ROOM],
-            filled: 0,
-            answer: Vec::new(),
-            output: Vec::with_capacity(ROOM),
-            flow: None,
-        };
+        let mut line = Self::over(open(&path)?, quit);
         let cookie = pulseaudio::cookie_path_from_env().and_then(|path| std::fs::read(path).ok());
         let auth: AuthReply = line.ask(&Command::Auth(AuthParams {
             version: MAX_VERSION,
@@ -149,6 +138,21 @@ impl Line {
         }
         let _: SetClientNameReply = line.ask(&Command::SetClientName(props))?;
         Ok(line)
+    }
+
+    /// Over a socket that does not block.
+    fn over(socket: UnixStream, quit: &Arc<Quit>) -> Self {
+        Self {
+            socket,
+            quit: quit.clone(),
+            version: MAX_VERSION,
+            tag: 0,
+            input: vec![0; ROOM],
+            filled: 0,
+            answer: Vec::new(),
+            output: Vec::with_capacity(ROOM),
+            flow: None,
+        }
     }
 
     /// Has something done and gives the answer. What else comes meanwhile is seen to.
@@ -354,4 +358,95 @@ fn retried(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::io::sound::ports::Capture;
+    use crate::media::audio::{BLOCK, RATE};
+
+    /// A connection with a microphone on channel 7, the other end of it, and the audio thread's end.
+    fn line() -> (Line, UnixStream, Capture) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        ours.set_nonblocking(true)
+            .expect("a socket can be read without waiting");
+        let quit = Arc::new(Quit::new().expect("an event"));
+        let (capture, source) = Capture::new(RATE);
+        let mut line = Line::over(ours, &quit);
+        line.flow = Some((7, Flow::Capture(Fill::new(source, 1))));
+        (line, theirs, capture)
+    }
+
+    fn message(channel: u32, payload: &[u8]) -> Vec<u8> {
+        let descriptor = Descriptor {
+            length: payload.len() as u32,
+            channel,
+            offset: 0,
+            flags: DescriptorFlags::empty(),
+        };
+        let mut bytes = Vec::new();
+        protocol::write_descriptor(&mut bytes, &descriptor).expect("a vector takes it");
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    #[test]
+    fn sound_comes_whole_however_it_is_cut() {
+        let (mut line, mut server, mut capture) = line();
+        let sound: Vec<u8> = std::iter::repeat_n(0.25_f32.to_le_bytes(), 4 * BLOCK)
+            .flatten()
+            .collect();
+        let bytes = message(7, &sound);
+        let mut turns = 0;
+        for piece in bytes.chunks(700) {
+            server.write_all(piece).expect("it is read");
+            turns += usize::from(matches!(line.turn(clock::now()), Ok(Some(Turn::Flowed))));
+        }
+        assert_eq!(turns, 1);
+        let mut block = [0.0; BLOCK];
+        let blocks = std::iter::from_fn(|| capture.read(&mut block, clock::now()).then_some(())).count();
+        assert!((3..=4).contains(&blocks), "{blocks}");
+        assert!((block[BLOCK - 1] - 0.25).abs() < 0.01, "{}", block[BLOCK - 1]);
+    }
+
+    #[test]
+    fn who_is_told_to_leave_waits_no_longer() {
+        let (mut line, _server, _) = line();
+        line.quit.ask();
+        let left = line.turn(clock::now() + Duration::from_secs(600));
+        assert!(matches!(left, Err(Trouble::Quit)));
+    }
+
+    #[test]
+    fn a_closed_connection_and_a_monstrous_message_are_told() {
+        let (mut broken, server, _) = line();
+        drop(server);
+        let told = broken.turn(clock::now() + Duration::from_secs(600)).err();
+        assert!(matches!(told, Some(Trouble::Broken(_))), "{told:?}");
+        let (mut line, mut server, _) = line();
+        server.write_all(&[0xff; DESCRIPTOR_SIZE]).expect("it is read");
+        let told = line.turn(clock::now() + Duration::from_secs(600)).err();
+        assert!(matches!(told, Some(Trouble::Broken(_))), "{told:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_server_can_harm(
+            messages in prop::collection::vec(
+                (prop_oneof![Just(7_u32), Just(u32::MAX), any::<u32>()], any::<Vec<u8>>()),
+                0..20,
+            ),
+            raw in any::<Vec<u8>>(),
+        ) {
+            let (mut line, mut server, _capture) = line();
+            for (channel, payload) in messages {
+                server.write_all(&message(channel, &payload)).expect("there is room");
+            }
+            server.write_all(&raw).expect("there is room");
+            while let Ok(Some(_)) = line.turn(clock::now()) {}
+        }
+    }
 }
