@@ -209,7 +209,7 @@ impl Relays {
     ) -> Action {
         match bytes.first().map(|first| first >> 6) {
             Some(0b01) => self.handle_channel_data(client, bytes, now),
-            Some(0b00) => match Message::from_bytes(bytes) {
+            Some(0b00) if is_whole(bytes) => match Message::from_bytes(bytes) {
                 Ok(message) => self.handle_message(client, &message, bytes, (now, unix), open),
                 Err(_) => Action::Drop,
             },
@@ -220,7 +220,11 @@ impl Relays {
     /// A datagram that came to the second port: STUN's Binding requests are answered, and nothing else.
     pub fn handle_second(&self, client: Client, bytes: &[u8]) -> Action {
         match Message::from_bytes(bytes) {
-            Ok(message) if message.has_class(MessageClass::Request) && message.has_method(BINDING) => {
+            Ok(message)
+                if is_whole(bytes)
+                    && message.has_class(MessageClass::Request)
+                    && message.has_method(BINDING) =>
+            {
                 let main = self.ports.map(|ports| ports.main);
                 self.binding(client, &message, main)
             }
@@ -348,6 +352,14 @@ impl Relays {
             }
         }
     }
+}
+
+/// The message is as long as it says, which its signature does not cover.
+fn is_whole(bytes: &[u8]) -> bool {
+    let length = bytes
+        .get(2..4)
+        .map(|length| u16::from_be_bytes([length[0], length[1]]));
+    length.is_some_and(|length| bytes.len() == 20 + usize::from(length))
 }
 
 #[cfg(test)]
