@@ -144,4 +144,16 @@ fn a_still_picture_is_one_frame() {
     let output = play(&[".assets/call.png", "--size", "40x12"]);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(count(&output.stdout, END), 1);
+    // The whole of it, whatever it takes.
+    let output = play(&[".assets/call.png", "--size", "40x12", "--render", "ascii"]);
+    let mut terminal = vt100::Parser::new(12, 40, 0);
+    terminal.process(&output.stdout);
+    let is_lit = |x: u16, y: u16| {
+        let cell = terminal.screen().cell(y, x);
+        cell.is_some_and(|cell| cell.bgcolor() != vt100::Color::Default)
+    };
+    for y in 1..11 {
+        let lit = (0..40).filter(|&x| is_lit(x, y)).count();
+        assert!(lit > 20, "row {y}: {lit}");
+    }
 }

@@ -148,6 +148,10 @@ fn to_stream(
     let area = CellRect::new(0, 0, size.cols, size.rows);
     let mut screen = picture::Screen::new(size, options.screen.depth.unwrap_or(usual));
     screen.set_glyphs(glyphs);
+    if matches!(clip.frames, Frames::Still(_)) {
+        // No other frame follows that could bring what this one has no room for.
+        screen.set_redraw(picture::Redraw::EXACT);
+    }
     let interval = clip.interval();
     screen.set_budget(
         options
