@@ -230,10 +230,11 @@ impl View {
             let [r, g, b] = [colour.r, colour.g, colour.b].map(|c| f(f32::from(c)) as u8);
             Rgb::new(r, g, b)
         };
-        // As much lighter than the ground as is seen, and no lighter than white; the ground makes up
-        // for it.
+        // As much lighter than the ground as is seen, and no lighter than white, in few steps, so that
+        // neighbours share it; the ground makes up for it.
         const LIGHTER: f32 = 1.8;
-        let lit = |c: f32| (c * LIGHTER).min(255.0);
+        const STEP: f32 = 51.0;
+        let lit = |c: f32| ((c * LIGHTER / STEP).round() * STEP).min(255.0);
         let ink = each(&|c| lit(c) + 0.5);
         let ground = each(&|c| (c - lit(c) * share) / (1.0 - share) + 0.5);
         let (fg, bg) = match self.depth {
