@@ -345,7 +345,6 @@ mod tests {
         }
     }
 
-    /// An address of the loopback interface's own network, where it may be given.
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_snapshot_is_like_the_next_when_nothing_happens() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use facetty::call::{Event, PathState};
 use facetty::media::video::VideoCodec;
-use facetty::signal::message::LeaveReason;
+use facetty::signal::message::{Body, Candidate, LeaveReason, PeerId, ServerMessage};
 use facetty::text::SafeText;
 use facetty::units::Size;
 use str0m_netem::{GilbertElliot, NetemConfig, Probability, RandomLoss};
@@ -108,6 +108,36 @@ fn glare_is_resolved() {
             assert!(side.heard > 100, "seed {seed}");
         }
     }
+}
+
+/// A browser that may not tell its address tells a name that mDNS knows (`.local`).
+#[test]
+fn candidates_that_cannot_be_read_do_no_harm() {
+    let mut world = World::new(clean(), 18);
+    world.meet();
+    let (ann, bob, now) = (world.a.id.clone(), world.b.id.clone(), world.now);
+    for candidate in [
+        "candidate:1 1 udp 2113937151 0d3a6c1e-5c0f-4b5e-9f0e-1f2d3c4b5a69.local 50000 typ host",
+        "candidate:1 1 udp 2113937151 fe80::1%eth0 50000 typ host",
+        "candidate:1 1 udp 2113937151 10.0.0.7 99999 typ host",
+        "candidate:",
+        "",
+    ] {
+        let body = || {
+            Body::Candidate(Some(Candidate {
+                candidate: candidate.to_owned(),
+                ..Candidate::default()
+            }))
+        };
+        let signal = |from: &PeerId| ServerMessage::Signal {
+            from: from.clone(),
+            body: body(),
+        };
+        world.a.call.handle_server(signal(&bob), now);
+        world.b.call.handle_server(signal(&ann), now);
+    }
+    let both = |world: &World| world.a.has_event(connected) && world.b.has_event(connected);
+    assert!(world.run_until(SECOND, both), "{:?}", world.a.events);
 }
 
 #[test]
