@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use facetty::call::control::{VideoId, VideoKind};
 use facetty::io::clock;
 use facetty::io::screen::{Replies, Screen, ScreenConfig, start_on};
 use facetty::io::terminal::input::Reply;
@@ -98,6 +99,11 @@ const SCENES: &[Scene] = &[
     scene("chat-alone", 0, 0, |_| vec![key('c')], &["You are alone", "write to everyone"]),
     scene("unread", 1, 1, |_| vec![wrote(0, "are you there?"), wrote(0, "hello, look here please")],
         &["ann: hello, look here please", "c 2 unread"]),
+    scene("screen", 1, 1, |_| vec![share(0)], &["▸ann · screen", "ann shares a screen"]),
+    scene("screen-waiting", 1, 1, |_| vec![share(0)], &["waiting for the screen…"]),
+    scene("screen-of-three", 3, 3, |_| vec![share(1), mute(2, false, true)], &["▸Bob Olsen · screen"]),
+    scene("screen-behind", 3, 3, |_| vec![share(1), key('\t'), key('\t')], &["▸ann"]),
+    scene("screen-no-camera", 1, 0, |_| vec![mute(0, true, false), share(0)], &["▸ann · screen"]),
     scene("figures", 1, 1, |_| vec![key('s')], &["58 kbit/s  30 fps  80x46"]),
     scene("help-alone", 0, 0, |_| vec![key('?')], &["mute the microphone"]),
 ];
@@ -191,6 +197,12 @@ fn look(scene: &Scene, size: Cells, depth: ColorDepth, suffix: &str) {
     for person in 0..scene.seen {
         screen.watch(id(person)).put(picture(person));
     }
+    if scene.name != "screen-waiting" {
+        for person in ui.state().people.iter().filter(|person| person.shares) {
+            let video = VideoId::new(person.id.clone(), VideoKind::Screen);
+            screen.watch(video).put(desktop());
+        }
+    }
     screen.own().put(picture(9));
     screen.show(Arc::new(ui.state().clone()));
     let reads = match size.cols {
@@ -282,6 +294,10 @@ fn key(c: char) -> Action {
     Action::Key(KeyEvent::new(code, KeyModifiers::NONE))
 }
 
+fn share(person: usize) -> Action {
+    Action::Screen(id(person), true)
+}
+
 fn enter() -> Action {
     Action::Key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE))
 }
@@ -331,6 +347,32 @@ fn picture(which: usize) -> Arc<I420> {
     } else {
         TestPicture::default().draw(&mut picture, Duration::from_millis(1700 * which as u64));
     }
+    Arc::new(picture)
+}
+
+/// A screen: windows, lines of text, a dark bar below.
+fn desktop() -> Arc<I420> {
+    let size = Size::new(640, 360);
+    let mut picture = I420::new(size);
+    let [letters, ..] = picture.planes_mut();
+    let mut fill = |x: std::ops::Range<u32>, y: std::ops::Range<u32>, luma: u8| {
+        for row in y {
+            let at = (row * size.width) as usize;
+            letters[at + x.start as usize..at + x.end as usize].fill(luma);
+        }
+    };
+    fill(0..640, 0..360, 120);
+    fill(40..420, 24..300, 235);
+    fill(40..420, 24..44, 70);
+    for line in 0..18 {
+        let length = 90 + (line * 97) % 260;
+        for letter in (0..length).filter(|letter| letter % 8 < 5 && letter % 56 < 48) {
+            let (x, y) = (50 + letter, 56 + line * 13);
+            fill(x..x + 1, y..y + 7, 30);
+        }
+    }
+    fill(440..620, 60..200, 40);
+    fill(0..640, 336..360, 24);
     Arc::new(picture)
 }
 

@@ -106,6 +106,13 @@ pub enum Event {
         /// The camera is off.
         camera: bool,
     },
+    /// Somebody shares a screen, or no more.
+    Screen {
+        /// Who.
+        peer: PeerId,
+        /// It is shared.
+        on: bool,
+    },
     /// Somebody wrote.
     Chat {
         /// Who.

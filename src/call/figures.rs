@@ -29,6 +29,8 @@ pub struct Figures {
     pub protected: Protected,
     /// Pictures received whole, per second.
     pub fps_in: f32,
+    /// Pictures of their screen received whole, per second.
+    pub screen_fps_in: f32,
     /// Pictures sent, per second.
     pub fps_out: f32,
     /// Freezes since the start.
@@ -54,6 +56,7 @@ pub(super) struct Meter {
     bytes_in: u64,
     pictures_out: u32,
     pictures_in: u32,
+    screens_in: u32,
     last_picture: Option<Instant>,
     usual_gap: Option<Duration>,
     freezes: u32,
@@ -76,6 +79,7 @@ impl Meter {
             bytes_in: 0,
             pictures_out: 0,
             pictures_in: 0,
+            screens_in: 0,
             last_picture: None,
             usual_gap: None,
             freezes: 0,
@@ -136,6 +140,10 @@ impl Meter {
         self.keyframes_asked += 1;
     }
 
+    pub(super) fn received_screen(&mut self) {
+        self.screens_in += 1;
+    }
+
     pub(super) fn picture_pauses(&mut self) {
         self.last_picture = None;
     }
@@ -170,6 +178,7 @@ impl Meter {
             loss_out: stats.egress_loss_fraction.unwrap_or(0.0).max(self.loss_out),
             protected: Protected::No,
             fps_in: (f64::from(self.pictures_in) / seconds) as f32,
+            screen_fps_in: (f64::from(self.screens_in) / seconds) as f32,
             fps_out: (f64::from(self.pictures_out) / seconds) as f32,
             freezes: self.freezes,
             keyframes_in: self.keyframes_in,
@@ -182,7 +191,7 @@ impl Meter {
             self.pictures_in,
             self.pictures_out,
         ) = (now, 0, 0, 0, 0);
-        (self.loss_in, self.loss_out) = (0.0, 0.0);
+        (self.loss_in, self.loss_out, self.screens_in) = (0.0, 0.0, 0);
         figures
     }
 }

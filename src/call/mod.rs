@@ -29,7 +29,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::control::Control;
+use self::control::{Control, VideoId, VideoKind};
 use self::early::EarlyPackets;
 use self::news::News;
 use self::paths::{IcePolicy, Paths, Server};
@@ -58,6 +58,9 @@ pub const ABSENT_AFTER: Duration = Duration::from_secs(8);
 
 /// Silence after which a path to somebody who is still in the room is given up and sought anew.
 pub const GONE_AFTER: Duration = Duration::from_secs(30);
+
+/// Pictures a second that are wanted of a screen: letters are read, not watched.
+pub const SCREEN_FPS: u32 = 10;
 
 /// How this person takes part.
 #[derive(Clone, Debug)]
@@ -102,7 +105,7 @@ pub struct Call {
     source: Option<Size>,
     has_mic: bool,
     targets: Targets,
-    viewports: BTreeMap<PeerId, (Size, u32)>,
+    viewports: BTreeMap<VideoId, (Size, u32)>,
     wanted_fps: u32,
     /// What others report of the own voice.
     reports: Reports,
@@ -213,12 +216,19 @@ impl Call {
         }
     }
 
-    /// So much of a person can be shown here, at the rate of [`Call::set_wanted_fps`].
-    pub fn set_viewport(&mut self, peer: &PeerId, size: Size, now: Instant) {
-        let viewport = (size, self.wanted_fps);
-        if self.viewports.insert(peer.clone(), viewport) != Some(viewport) {
-            let message = Control::viewport(size, self.wanted_fps);
-            self.with(peer, now, |someone| someone.peer.send_control(&message, now));
+    /// So much of a picture can be shown here, at the rate of [`Call::set_wanted_fps`]; of a screen at
+    /// [`SCREEN_FPS`] at most.
+    pub fn set_viewport(&mut self, video: impl Into<VideoId>, size: Size, now: Instant) {
+        let video = video.into();
+        let fps = match video.kind {
+            VideoKind::Camera => self.wanted_fps,
+            VideoKind::Screen => self.wanted_fps.min(SCREEN_FPS),
+        };
+        if self.viewports.insert(video.clone(), (size, fps)) != Some((size, fps)) {
+            let message = Control::viewport(video.kind, size, fps);
+            self.with(&video.peer, now, |someone| {
+                someone.peer.send_control(&message, now)
+            });
             self.settle(now);
         }
     }
@@ -257,9 +267,10 @@ impl Call {
         self.settle(now);
     }
 
-    /// The decoder of a person's picture lost its way.
-    pub fn want_keyframe(&mut self, peer: &PeerId, now: Instant) {
-        self.with(peer, now, |someone| someone.peer.want_keyframe(now));
+    /// The decoder of a picture lost its way.
+    pub fn want_keyframe(&mut self, video: impl Into<VideoId>, now: Instant) {
+        let VideoId { peer, kind } = video.into();
+        self.with(&peer, now, |someone| someone.peer.want_keyframe(kind, now));
         self.settle(now);
     }
 
@@ -335,6 +346,7 @@ impl Call {
         Control::Mute {
             mic: !self.config.mic_on || !self.has_mic,
             camera,
+            screen: None,
         }
     }
 

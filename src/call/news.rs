@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use str0m::net::Transmit;
 
-use super::control::{self, Control};
+use super::control::{self, Control, VideoId, VideoKind};
 use super::figures::Figures;
 use super::paths::Transport;
 use super::people::{Alarm, Presence};
@@ -34,6 +34,8 @@ pub(super) enum News {
     Cut,
     ChannelOpen,
     Control(Control),
+    /// They share a screen, or no more.
+    Screen(bool),
     KeyframeWanted,
     Estimate(Bitrate),
     /// Of the last second.
@@ -60,6 +62,7 @@ impl Call {
             News::Cut => self.handle_cut(id, now),
             News::ChannelOpen => self.handle_channel(id, now),
             News::Control(message) => self.handle_control(id, message, now),
+            News::Screen(on) => self.handle_screen(id, on),
             News::KeyframeWanted => self.handle_keyframe_wanted(id, now),
             News::Estimate(estimate) => {
                 if let Some(someone) = self.people.get_mut(id) {
@@ -127,13 +130,16 @@ impl Call {
             version: control::VERSION,
         };
         let mute = self.mute_message();
-        let viewport = self
-            .viewports
-            .get(id)
-            .map(|(size, fps)| Control::viewport(*size, *fps));
+        let viewports: Vec<_> = [VideoKind::Camera, VideoKind::Screen]
+            .into_iter()
+            .filter_map(|kind| {
+                let (size, fps) = self.viewports.get(&VideoId::new(id.clone(), kind))?;
+                Some(Control::viewport(kind, *size, *fps))
+            })
+            .collect();
         self.with(id, now, |someone| {
             // The viewport first: it is what the other side waits for.
-            for message in viewport.iter().chain([&hello, &mute]) {
+            for message in viewports.iter().chain([&hello, &mute]) {
                 someone.peer.send_control(message, now);
             }
             someone.say_kept(now);
@@ -154,14 +160,25 @@ impl Call {
                     }));
                 }
             }
-            Control::Viewport { width, height, fps } => {
+            Control::Viewport {
+                width,
+                height,
+                fps,
+                of: VideoKind::Camera,
+            } => {
                 someone.viewport = Some((Size::new(width, height), fps));
                 self.assign(now);
             }
-            Control::Mute { mic, camera } => {
+            // No screen is shared from here.
+            Control::Viewport { .. } => {}
+            Control::Media { mid, what } => {
+                self.with(id, now, |someone| someone.peer.name_line(&mid, what));
+            }
+            Control::Mute { mic, camera, screen } => {
                 if camera {
                     someone.peer.picture_pauses();
                 }
+                self.with(id, now, |someone| someone.peer.set_said_screen(screen));
                 self.out.push_back(Output::Event(Event::Mute {
                     peer: id.clone(),
                     mic,
@@ -178,6 +195,15 @@ impl Call {
                 self.part(id, "left", now);
             }
         }
+    }
+
+    pub(super) fn handle_screen(&mut self, id: &PeerId, on: bool) {
+        if !on {
+            self.viewports
+                .remove(&VideoId::new(id.clone(), VideoKind::Screen));
+        }
+        self.out
+            .push_back(Output::Event(Event::Screen { peer: id.clone(), on }));
     }
 
     fn handle_keyframe_wanted(&mut self, id: &PeerId, now: Instant) {

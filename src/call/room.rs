@@ -142,7 +142,7 @@ impl Call {
         let Some(someone) = self.people.get_mut(from) else {
             return Ok(());
         };
-        if someone.peer.is_offering() && !polite {
+        if someone.peer.is_waiting(now) && !polite {
             return Ok(()); // Glare: ours stands, theirs is withdrawn by them.
         }
         if someone.peer.is_other_session(sdp) {
@@ -229,15 +229,19 @@ impl Call {
             return;
         };
         if someone.peer.is_described() || someone.peer.is_offering() {
+            let had_screen = someone.peer.has_screen();
             let peer = Peer::new(&self.config, &self.paths, now);
             someone.renew(peer, now);
+            if had_screen {
+                self.handle_screen(id, false);
+            }
             self.assign(now);
         }
     }
 
     pub(super) fn part(&mut self, id: &PeerId, reason: &str, now: Instant) {
         if self.people.remove(id).is_some() {
-            self.viewports.remove(id);
+            self.viewports.retain(|video, _| video.peer != *id);
             self.reports.forget(id);
             let (peer, reason) = (id.clone(), reason.to_owned());
             self.out

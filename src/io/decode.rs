@@ -1,4 +1,4 @@
-//! A decode thread for each person: encoded pictures in by a short queue, raw ones out by a slot.
+//! A decode thread for each picture of a person: encoded pictures in by a short queue, raw ones out by a slot.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use tokio::sync::mpsc;
 
 use super::clock;
 use crate::call::VideoFrame;
+use crate::call::control::VideoId;
 use crate::media::frame::{I420, Picture, Pool};
 use crate::media::video::{Decoder, VideoCodec, VideoError};
-use crate::signal::message::PeerId;
 use crate::units::Size;
 
 /// Pictures that may wait for the decoder; more is delay.
@@ -26,9 +26,9 @@ const MOST_HELD: usize = 24;
 #[derive(Debug)]
 pub enum DecodeEvent {
     /// A picture of another size than before (the first one as well).
-    Size(PeerId, Size),
+    Size(VideoId, Size),
     /// The decoder needs a key frame.
-    Trouble(PeerId),
+    Trouble(VideoId),
 }
 
 /// Where decoded pictures go.
@@ -44,13 +44,13 @@ pub struct Decoding {
 }
 
 impl Decoding {
-    /// Starts a thread for the pictures of `peer`.
-    pub fn start(peer: PeerId, show: Show, events: mpsc::Sender<DecodeEvent>) -> Self {
+    /// Starts a thread for the pictures of `video`.
+    pub fn start(video: VideoId, show: Show, events: mpsc::Sender<DecodeEvent>) -> Self {
         let (frames, queue) = sync_channel(QUEUE);
         let quit = Arc::new(AtomicBool::new(false));
         let worker = Worker {
             quit: Arc::clone(&quit),
-            peer,
+            video,
             show,
             events,
             decoder: None,
@@ -104,7 +104,7 @@ impl Drop for Decoding {
 
 struct Worker {
     quit: Arc<AtomicBool>,
-    peer: PeerId,
+    video: VideoId,
     show: Show,
     events: mpsc::Sender<DecodeEvent>,
     decoder: Option<(VideoCodec, Decoder)>,
@@ -145,7 +145,7 @@ impl Worker {
                 tracing::debug!(%error, "a picture was not decoded");
                 // A fresh decoder carries no damage into the next key frame.
                 self.decoder = None;
-                self.tell(DecodeEvent::Trouble(self.peer.clone()));
+                self.tell(DecodeEvent::Trouble(self.video.clone()));
                 return;
             }
         };
@@ -164,7 +164,7 @@ impl Worker {
     fn present(&mut self, picture: &Picture) {
         (self.show)(picture);
         let size = picture.size();
-        if self.size != Some(size) && self.tell(DecodeEvent::Size(self.peer.clone(), size)) {
+        if self.size != Some(size) && self.tell(DecodeEvent::Size(self.video.clone(), size)) {
             self.size = Some(size);
         }
     }
@@ -198,7 +198,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::call::control::VideoKind;
     use crate::media::video::{Encoder, EncoderConfig};
+    use crate::signal::message::PeerId;
     use crate::units::Bitrate;
 
     fn frame() -> VideoFrame {
@@ -213,6 +215,7 @@ mod tests {
         let encoded = encoder.encode(&I420::new(size), Duration::ZERO, true);
         let encoded = encoded.expect("its size").expect("no picture is left out");
         VideoFrame {
+            kind: VideoKind::Camera,
             codec,
             data: Arc::from(encoded.data),
             keyframe: true,
@@ -232,7 +235,7 @@ mod tests {
         };
         let (events, _told) = mpsc::channel(8);
         let peer = PeerId::try_from("ann".to_owned()).expect("an identity");
-        let mut decoding = Decoding::start(peer, Box::new(show), events);
+        let mut decoding = Decoding::start(peer.into(), Box::new(show), events);
         for _ in 0..4 {
             assert!(decoding.decode(frame()), "there is room");
         }
@@ -257,7 +260,7 @@ mod tests {
         };
         let (events, _told) = mpsc::channel(8);
         let peer = PeerId::try_from("ann".to_owned()).expect("an identity");
-        let mut decoding = Decoding::start(peer, Box::new(show), events);
+        let mut decoding = Decoding::start(peer.into(), Box::new(show), events);
         let hold = Duration::from_millis(200);
         let given = clock::now();
         for _ in 0..3 {

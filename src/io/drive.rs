@@ -29,6 +29,7 @@ use super::socket::{JoinRequest, Socket, SocketError, SocketEvent};
 use super::sound::{Sound, SoundCommand, SoundEvent, VoiceStats};
 use super::source::{Source, SourceEvent};
 use super::udp::Udp;
+use crate::call::control::{VideoId, VideoKind};
 use crate::call::paths::PathOutput;
 use crate::call::{self, Call, EncodedVideo, Event, Output, PathState};
 use crate::media::chime::Chime;
@@ -83,7 +84,7 @@ struct Driver {
     signals: Option<Signals>,
     encoding: Encoding,
     encoded: mpsc::Receiver<EncodedVideo>,
-    decoders: BTreeMap<PeerId, Decoding>,
+    decoders: BTreeMap<VideoId, Decoding>,
     decode_events: mpsc::Sender<DecodeEvent>,
     decoded: mpsc::Receiver<DecodeEvent>,
     sound: Sound,
@@ -91,7 +92,7 @@ struct Driver {
     source: Source,
     sources: mpsc::Receiver<SourceEvent>,
     voices: BTreeMap<PeerId, VoiceStats>,
-    sizes: BTreeMap<PeerId, Size>,
+    sizes: BTreeMap<VideoId, Size>,
     wants: Vec<Want>,
     mic_on: bool,
     camera_on: bool,
@@ -204,11 +205,11 @@ impl Driver {
             Step::Socket(event) => self.handle_socket(event, now)?,
             Step::Server(event) => self.handle_server(event, now),
             Step::Network(changed) => self.handle_network(changed, now),
-            Step::Decoded(DecodeEvent::Trouble(peer)) => self.call.want_keyframe(&peer, now),
+            Step::Decoded(DecodeEvent::Trouble(video)) => self.call.want_keyframe(video, now),
             // What was decoded of somebody who left meanwhile is nobody's.
-            Step::Decoded(DecodeEvent::Size(peer, size)) if self.decoders.contains_key(&peer) => {
-                self.tell(&Happening::Picture(&peer, size), now);
-                self.sizes.insert(peer, size);
+            Step::Decoded(DecodeEvent::Size(video, size)) if self.decoders.contains_key(&video) => {
+                self.tell(&Happening::Picture(&video, size), now);
+                self.sizes.insert(video, size);
             }
             Step::Decoded(DecodeEvent::Size(..)) => {}
             Step::Source(event) => self.handle_source(event, now),
@@ -253,11 +254,12 @@ impl Driver {
             }
             Output::Targets(targets) => self.encoding.set_targets(targets),
             Output::Video { peer, frame } => {
-                let decoder = self.decoders.entry(peer.clone()).or_insert_with(|| {
-                    Decoding::start(peer.clone(), self.front.show(&peer), self.decode_events.clone())
+                let video = VideoId::new(peer, frame.kind);
+                let decoder = self.decoders.entry(video.clone()).or_insert_with(|| {
+                    Decoding::start(video.clone(), self.front.show(&video), self.decode_events.clone())
                 });
                 if !decoder.decode(frame) {
-                    self.call.want_keyframe(&peer, now);
+                    self.call.want_keyframe(video, now);
                 }
             }
             Output::Voice { peer, packet } => {
@@ -280,28 +282,38 @@ impl Driver {
                 self.connected_once = true;
                 self.no_path = None;
                 // Their first picture is news once more.
-                self.decoders.remove(peer);
+                self.decoders.retain(|video, _| video.peer != *peer);
                 self.sound.send(SoundCommand::RemovePeer(peer.clone()));
                 self.sound.send(SoundCommand::AddPeer(peer.clone()));
             }
             Event::PeerLeft { peer, .. } => {
-                self.decoders.remove(peer);
+                self.decoders.retain(|video, _| video.peer != *peer);
                 self.voices.remove(peer);
-                self.sizes.remove(peer);
+                self.sizes.retain(|video, _| video.peer != *peer);
                 self.ring(Chime::Left);
                 self.sound.send(SoundCommand::RemovePeer(peer.clone()));
             }
             Event::PeerJoined { .. } => self.ring(Chime::Joined),
+            Event::Screen { peer, on: false } => {
+                let video = VideoId::new(peer.clone(), VideoKind::Screen);
+                self.decoders.remove(&video);
+                self.sizes.remove(&video);
+            }
             Event::Path {
                 state: PathState::Failed,
                 why,
                 ..
             } => self.no_path = Some(why.clone()),
             Event::Figures { peer, figures } => {
+                let size = |kind| {
+                    let video = VideoId::new(peer.clone(), kind);
+                    self.sizes.get(&video).copied().unwrap_or_default()
+                };
                 let report = Report {
                     figures: *figures,
                     voice: self.voices.get(peer).copied().unwrap_or_default(),
-                    size_in: self.sizes.get(peer).copied().unwrap_or_default(),
+                    size_in: size(VideoKind::Camera),
+                    screen_in: size(VideoKind::Screen),
                     size_out: self.call.size_out(peer).unwrap_or_default(),
                 };
                 self.tell(&Happening::Figures(peer, &report), now);

@@ -29,6 +29,7 @@ use self::thread::ScreenThread;
 use super::slot::{Gate, Slot, Wake, unpark};
 use super::terminal::input::Reply;
 use super::terminal::{self, TerminalError};
+use crate::call::control::VideoId;
 use crate::media::frame::I420;
 use crate::picture::{ColorDepth, RenderMode};
 use crate::signal::message::PeerId;
@@ -73,8 +74,8 @@ impl Replies {
     }
 }
 
-/// The pictures of each person who is watched.
-type Watched = BTreeMap<PeerId, Arc<Slot<I420>>>;
+/// The pictures that are watched.
+type Watched = BTreeMap<VideoId, Arc<Slot<I420>>>;
 
 /// The handle of the screen thread; dropping it ends the thread.
 pub struct Screen {
@@ -206,23 +207,29 @@ impl Screen {
         self.shared.state.put(state);
     }
 
-    /// Where that person's pictures are to be put; the newest is shown as soon as it is there.
-    pub fn watch(&mut self, peer: PeerId) -> Arc<Slot<I420>> {
+    /// Where that picture is to be put; the newest is shown as soon as it is there.
+    pub fn watch(&mut self, video: impl Into<VideoId>) -> Arc<Slot<I420>> {
         let wake = &self.shared.wake;
         let slot = self
             .watched
-            .entry(peer)
+            .entry(video.into())
             .or_insert_with(|| Slot::new(wake.clone()));
         let slot = Arc::clone(slot);
         self.shared.watched.put(Arc::new(self.watched.clone()));
         slot
     }
 
-    /// That person's pictures come no more.
-    pub fn forget(&mut self, peer: &PeerId) {
-        if self.watched.remove(peer).is_some() {
+    /// That picture comes no more.
+    pub fn forget(&mut self, video: &VideoId) {
+        if self.watched.remove(video).is_some() {
             self.shared.watched.put(Arc::new(self.watched.clone()));
         }
+    }
+
+    /// That person's pictures come no more.
+    pub fn forget_all(&mut self, peer: &PeerId) {
+        self.watched.retain(|video, _| video.peer != *peer);
+        self.shared.watched.put(Arc::new(self.watched.clone()));
     }
 
     /// Where the own pictures are to be put.

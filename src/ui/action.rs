@@ -3,6 +3,7 @@
 use crossterm::event::KeyEvent;
 
 use super::state::{Devices, Invite, Path, Signaling, Stats, Tone};
+use crate::call::control::VideoId;
 use crate::signal::message::PeerId;
 use crate::text::SafeText;
 use crate::units::{Cells, Size};
@@ -39,8 +40,10 @@ pub enum Action {
     },
     /// A person wrote.
     Chat(PeerId, SafeText),
-    /// A person's picture has this size now.
-    PictureSize(PeerId, Size),
+    /// A picture has this size now.
+    PictureSize(VideoId, Size),
+    /// A person shares a screen, or no more.
+    Screen(PeerId, bool),
     /// A person talks, or stopped.
     Talking(PeerId, bool),
     /// New figures.
@@ -76,8 +79,8 @@ pub enum Command {
     Mic(bool),
     /// Switch the camera.
     Camera(bool),
-    /// This much of that person can be shown now; (0, 0): nothing.
-    Viewport(PeerId, Size),
+    /// This much of that picture can be shown now; (0, 0): nothing.
+    Viewport(VideoId, Size),
     /// Write to everyone.
     Chat(SafeText),
     /// Look up the devices to choose from.

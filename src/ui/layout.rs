@@ -3,6 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::state::State;
+use crate::call::control::VideoKind;
 use crate::picture::fit;
 use crate::units::{CellRect, Cells, Size};
 
@@ -15,13 +16,20 @@ const OWN_FROM_COLS: u16 = 60;
 /// The least columns at which the chat stands beside the pictures; below, it lies over them.
 const CHAT_FROM_COLS: u16 = 60;
 
+/// The least columns at which small pictures stand beside a large one, and not over it.
+const COLUMN_FROM_COLS: u16 = 100;
+
+/// More of a screen is never asked for.
+const LARGEST_SCREEN: Size = Size::new(1920, 1080);
+
 /// The parts of the screen. All areas lie within the terminal and none is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
     /// Everything but the bottom line and the chat beside it.
     pub stage: Rect,
-    /// One for each person, in their order; together they cover the stage. Empty while alone, and
-    /// where the terminal is too small.
+    /// One for each person, in their order; together they cover the stage. While a screen is shared, the
+    /// picture in front, and over or beside it those that there is room for. Empty while alone, and where
+    /// the terminal is too small.
     pub tiles: Vec<Tile>,
     /// The own picture, drawn over the tiles; while alone the whole stage.
     pub own: Option<Rect>,
@@ -36,8 +44,25 @@ pub struct Layout {
 pub struct Tile {
     /// Index into [`State::people`].
     pub who: usize,
+    /// Which of their pictures.
+    pub kind: VideoKind,
     /// Where.
     pub area: Rect,
+}
+
+impl Tile {
+    /// What is to be asked for: the square pixels that are seen, with so many to a cell. Of a screen twice
+    /// as many each way, where a cell has few: letters are thin, and colours come at half of it.
+    pub fn pixels(&self, cell: Size) -> Size {
+        let seen = pixels(self.area, cell);
+        match self.kind {
+            VideoKind::Screen if cell.width <= 2 => {
+                Size::new(seen.width * 2, seen.height * 2).fit_into(LARGEST_SCREEN)
+            }
+            VideoKind::Screen => seen.fit_into(LARGEST_SCREEN),
+            VideoKind::Camera => seen,
+        }
+    }
 }
 
 /// Lays out `state` on its terminal.
@@ -50,6 +75,18 @@ pub struct Tile {
 /// │               │ own│        │      cleo     │ own│
 /// └───────────────┴────┘        └───────────────┴────┘
 ///  status                        status
+/// ```
+///
+/// A shared screen that is in front, or whatever was put there meanwhile, is large:
+///
+/// ```text
+/// up to 99 columns: over it             from 100 columns: beside it
+/// ┌───────────────┬────┐                ┌───────────────┬─────┐
+/// │               │ ann│                │               │ ann │
+/// │  ann · screen └────┤                │  ann · screen ├─────┤
+/// │               ┌────┤                │               │ bob │
+/// │               │ own│                │               ├─────┤
+/// └───────────────┴────┘                └───────────────┴ own ┘
 /// ```
 ///
 /// The chat takes the right third, and the pictures move together beside it; on a narrow terminal it
@@ -81,12 +118,13 @@ pub fn layout(state: &State) -> Layout {
         }
         false => (all, None),
     };
-    let tiles = grid(stage, state.people.len());
+    let tiles = tiles(state, stage);
     let shows_own = state.me.has_camera && state.me.camera_on;
     let own = match state.people.len() {
         _ if !shows_own => None,
         0 => Some(stage),
         _ if cols < OWN_FROM_COLS => None,
+        _ if state.is_presented() => Some(corner(stage, &[], state.me.picture)),
         _ => Some(corner(stage, &tiles, state.me.picture)),
     };
     Layout {
@@ -132,6 +170,46 @@ fn corner(stage: Rect, tiles: &[Tile], picture: Option<Size>) -> Rect {
     Rect::new(stage.width - cols, stage.height - rows, cols, rows)
 }
 
+fn tiles(state: &State, stage: Rect) -> Vec<Tile> {
+    if state.is_presented() {
+        presented(state, stage)
+    } else {
+        grid(stage, state.people.len())
+    }
+}
+
+/// The picture in front as large as can be. On a wide stage the others stand in a column beside it, as many
+/// as there is room for; on a narrower one the face of who shares lies over its upper corner.
+fn presented(state: &State, stage: Rect) -> Vec<Tile> {
+    let front = (state.front, state.front_kind);
+    let tile = |(who, kind), area| Tile { who, kind, area };
+    let width = stage.width / 5;
+    let height = (width * 3 / 4).div_ceil(2).max(1);
+    if stage.width < COLUMN_FROM_COLS {
+        let mut tiles = vec![tile(front, stage)];
+        let face = (state.front, VideoKind::Camera);
+        let has_face = state
+            .people
+            .get(state.front)
+            .is_some_and(|p| p.has_picture(face.1));
+        if stage.width >= OWN_FROM_COLS && front != face && has_face && height <= stage.height / 2 {
+            let area = Rect::new(stage.right() - width, stage.y, width, height + 1);
+            tiles.push(tile(face, area));
+        }
+        return tiles;
+    }
+    let height = height + 1;
+    let large = Rect::new(stage.x, stage.y, stage.width - width, stage.height);
+    // The lowest place is the own picture's.
+    let room = usize::from((stage.height.saturating_sub(height - 1) / height).max(1));
+    let others = state.videos().filter(|video| *video != front).take(room);
+    let others = others.zip(0..).map(|(video, at)| {
+        let area = Rect::new(large.right(), stage.y + at * height, width, height);
+        tile(video, area.intersection(stage))
+    });
+    std::iter::once(tile(front, large)).chain(others).collect()
+}
+
 /// `count` tiles that cover `stage`: the grid in which the smallest tile shows the largest picture
 /// of 3:2 (between the 4:3 and the 16:9 of cameras), the rows as equal as can be, the shorter ones
 /// last and their tiles wider.
@@ -161,8 +239,8 @@ fn grid(stage: Rect, count: usize) -> Vec<Tile> {
             let ((x, w), (y, h)) = (part(left, right), part(top, bottom));
             let area = Rect::new(stage.x + x, stage.y + y, w, h);
             if !area.is_empty() {
-                let who = tiles.len();
-                tiles.push(Tile { who, area });
+                let (who, kind) = (tiles.len(), VideoKind::Camera);
+                tiles.push(Tile { who, kind, area });
             }
         }
     }
@@ -185,6 +263,7 @@ mod tests {
             layout.tiles,
             [Tile {
                 who: 0,
+                kind: VideoKind::Camera,
                 area: Rect::new(0, 0, 80, 23)
             }]
         );
@@ -265,11 +344,52 @@ mod tests {
     }
 
     #[test]
+    fn a_screen_is_large_and_faces_are_small_while_it_is_shared() {
+        let shared = |people, cols, rows| {
+            let mut state = testing::state(people, Cells::new(cols, rows));
+            state.people[0].shares = true;
+            state.front_kind = VideoKind::Screen;
+            layout(&state)
+        };
+        let areas = |layout: &Layout| layout.tiles.iter().map(|tile| tile.area).collect::<Vec<_>>();
+        let small = shared(1, 80, 24);
+        assert_eq!(areas(&small), [Rect::new(0, 0, 80, 23), Rect::new(64, 0, 16, 7)]);
+        assert_eq!(areas(&shared(3, 50, 20)), [Rect::new(0, 0, 50, 19)]);
+        let wide = shared(3, 200, 60);
+        assert_eq!(wide.tiles[0].area, Rect::new(0, 0, 160, 59));
+        assert_eq!(wide.tiles[0].kind, VideoKind::Screen);
+        let who: Vec<_> = wide.tiles.iter().map(|tile| tile.who).collect();
+        assert_eq!(who, [0, 0, 1]);
+        let many = shared(8, 120, 40);
+        assert!((4..8).contains(&many.tiles.len()), "as many as there is room for");
+        let own = many.own.expect("120 columns show it");
+        for tile in &many.tiles {
+            assert!(!own.intersects(tile.area), "{own} {tile:?}");
+        }
+        for (cols, rows) in [(40, 12), (60, 12), (100, 12), (99, 13), (300, 12), (300, 80)] {
+            for people in 1..9 {
+                let layout = shared(people, cols, rows);
+                let within =
+                    |tile: &Tile| layout.stage.union(tile.area) == layout.stage && !tile.area.is_empty();
+                assert!(
+                    layout.tiles.iter().all(within),
+                    "{people} at {cols}x{rows}: {layout:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn no_size_and_no_crowd_panics() {
-        for cols in (0..130).step_by(3).chain([40, u16::MAX]) {
-            for rows in (0..45).chain([u16::MAX]) {
-                for people in [0, 1, 2, 7, 5000] {
-                    let layout = of(people, cols, rows);
+        for people in [0, 1, 2, 7, 5000] {
+            let mut state = testing::state(people, Cells::default());
+            for cols in (0..130).step_by(3).chain([40, u16::MAX]) {
+                for rows in (0..45).chain([u16::MAX]) {
+                    if people > 0 && (cols == u16::MAX || rows == u16::MAX) {
+                        continue;
+                    }
+                    state.terminal = Cells::new(cols, rows);
+                    let layout = layout(&state);
                     let all = Rect::new(0, 0, cols, rows);
                     let parts = layout.tiles.iter().map(|t| t.area).chain(layout.own);
                     assert!(
@@ -277,9 +397,6 @@ mod tests {
                             .into_iter()
                             .all(|area| all.union(area) == all && !area.is_empty())
                     );
-                    if cols == u16::MAX || rows == u16::MAX {
-                        break;
-                    }
                 }
             }
         }

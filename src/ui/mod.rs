@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod chat;
+mod front;
 pub mod layout;
 pub mod sound;
 pub mod state;

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::chat::Chat;
+use crate::call::control::VideoKind;
 use crate::signal::message::PeerId;
 use crate::text::SafeText;
 use crate::units::{Cells, Size};
@@ -42,6 +43,8 @@ pub struct State {
     pub volume: i8,
     /// Index into `people` of who is in front.
     pub front: usize,
+    /// Which of their pictures is.
+    pub front_kind: VideoKind,
     /// The own picture is shown as in a mirror.
     pub mirror: bool,
 }
@@ -66,8 +69,22 @@ impl State {
             devices: Devices::default(),
             volume: 0,
             front: 0,
+            front_kind: VideoKind::Camera,
             mirror: true,
         }
+    }
+
+    /// All pictures of others, by index into `people`: of each one the camera's, then a shared screen's.
+    pub fn videos(&self) -> impl Iterator<Item = (usize, VideoKind)> {
+        self.people.iter().enumerate().flat_map(|(who, person)| {
+            let screen = person.shares.then_some((who, VideoKind::Screen));
+            std::iter::once((who, VideoKind::Camera)).chain(screen)
+        })
+    }
+
+    /// Somebody shares a screen: one picture is large, and the others are small.
+    pub fn is_presented(&self) -> bool {
+        self.people.iter().any(|person| person.shares)
     }
 
     /// The person in front, whom the status line is about.
@@ -130,6 +147,10 @@ pub struct Person {
     pub volume: i8,
     /// The size of their last picture; `None` until the first.
     pub picture: Option<Size>,
+    /// They share a screen.
+    pub shares: bool,
+    /// The size of its last picture.
+    pub screen: Option<Size>,
     /// Figures, once a second.
     pub stats: Stats,
 }
@@ -146,6 +167,8 @@ impl Person {
             talking: false,
             volume: 0,
             picture: None,
+            shares: false,
+            screen: None,
             stats: Stats::default(),
         }
     }
@@ -156,9 +179,12 @@ impl Person {
         self.stats.loss_in.max(self.stats.loss_out) >= 0.08
     }
 
-    /// There is a picture to show.
-    pub fn has_picture(&self) -> bool {
-        self.camera_on && self.picture.is_some()
+    /// There is such a picture to show.
+    pub fn has_picture(&self, kind: VideoKind) -> bool {
+        match kind {
+            VideoKind::Camera => self.camera_on && self.picture.is_some(),
+            VideoKind::Screen => self.shares && self.screen.is_some(),
+        }
     }
 }
 

@@ -7,9 +7,10 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::action::{Action, Command};
 use super::chat::Entry;
-use super::layout::{layout, pixels};
+use super::layout::layout;
 use super::sound::STEP;
 use super::state::{Message, Path, Person, Sheet, State, Tone};
+use crate::call::control::{VideoId, VideoKind};
 use crate::signal::message::PeerId;
 use crate::text::SafeText;
 use crate::units::Size;
@@ -37,7 +38,7 @@ pub struct Ui {
     space: Option<Instant>,
     space_until: Option<Instant>,
     /// What was asked for last, of each person.
-    viewports: BTreeMap<PeerId, Size>,
+    pub(super) viewports: BTreeMap<VideoId, Size>,
 }
 
 impl Ui {
@@ -110,7 +111,11 @@ impl Ui {
                 (person.mic_on, person.camera_on) = (mic_on, camera_on);
             }),
             Action::Chat(id, text) => self.heard(&id, text),
-            Action::PictureSize(id, size) => self.with(&id, |person| person.picture = Some(size)),
+            Action::PictureSize(video, size) => self.with(&video.peer, |person| match video.kind {
+                VideoKind::Camera => person.picture = Some(size),
+                VideoKind::Screen => person.screen = Some(size),
+            }),
+            Action::Screen(id, on) => self.shared(&id, on),
             Action::Talking(id, talking) => self.with(&id, |person| person.talking = talking),
             Action::Stats(id, stats) => self.with(&id, |person| person.stats = stats),
             Action::Level(level, voice) => {
@@ -166,7 +171,7 @@ impl Ui {
             KeyCode::Char(']') => self.volume_of_all(STEP, commands),
             KeyCode::Char('[') => self.volume_of_all(-STEP, commands),
             KeyCode::Esc => self.state.sheet = None,
-            KeyCode::Tab => self.state.front = (self.state.front + 1) % self.state.people.len().max(1),
+            KeyCode::Tab => self.next_in_front(),
             _ => {}
         }
     }
@@ -247,10 +252,14 @@ impl Ui {
             return;
         };
         let person = state.people.remove(index);
+        let was_in_front = state.front == index;
         if state.front > index || state.front == state.people.len() {
             state.front = state.front.saturating_sub(1);
         }
-        self.viewports.remove(id);
+        if was_in_front {
+            self.put_a_screen_in_front();
+        }
+        self.viewports.retain(|video, _| video.peer != *id);
         self.tell(Tone::Info, SafeText::new(&format!("{} left", person.name), 80));
     }
 
@@ -299,23 +308,23 @@ impl Ui {
         }
     }
 
-    fn with(&mut self, id: &PeerId, change: impl FnOnce(&mut Person)) {
+    pub(super) fn with(&mut self, id: &PeerId, change: impl FnOnce(&mut Person)) {
         if let Some(person) = self.state.people.iter_mut().find(|p| p.id == *id) {
             change(person);
         }
     }
 
-    /// Asks of each person for what their tile shows, where that is not what was asked for last.
+    /// Asks of each picture for what its tile shows, where that is not what was asked for last.
     fn update_viewports(&mut self, commands: &mut Vec<Command>) {
         let layout = layout(&self.state);
-        for (index, person) in self.state.people.iter().enumerate() {
-            let tile = layout.tiles.iter().find(|tile| tile.who == index);
-            let size = tile
-                .map(|tile| pixels(tile.area, self.state.cell))
-                .unwrap_or_default();
-            if self.viewports.get(&person.id) != Some(&size) {
-                self.viewports.insert(person.id.clone(), size);
-                commands.push(Command::Viewport(person.id.clone(), size));
+        for (who, kind) in self.state.videos() {
+            let mut tiles = layout.tiles.iter();
+            let tile = tiles.find(|tile| (tile.who, tile.kind) == (who, kind));
+            let size = tile.map(|tile| tile.pixels(self.state.cell)).unwrap_or_default();
+            let video = VideoId::new(self.state.people[who].id.clone(), kind);
+            if self.viewports.get(&video) != Some(&size) {
+                self.viewports.insert(video.clone(), size);
+                commands.push(Command::Viewport(video, size));
             }
         }
     }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use str0m::format::Codec;
-use str0m::media::{Frequency, KeyframeRequestKind, MediaData, MediaTime, Mid};
+use str0m::media::{Frequency, KeyframeRequestKind, MediaData, MediaKind, MediaTime, Mid};
 use str0m::rtp::Ssrc;
 
 use super::{Peer, PeerOutput};
+use crate::call::control::VideoKind;
 use crate::media::jitter::VoicePacket;
 use crate::media::sync::Report;
 use crate::media::video::VideoCodec;
@@ -35,9 +36,77 @@ pub(super) enum VideoStream {
     Open,
 }
 
+/// One of their pictures as it comes: by which line, and the key frames that are asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Intake {
+    pub(super) mid: Option<Mid>,
+    last_pli: Option<Instant>,
+    pli_due: Option<Instant>,
+    needs_keyframe: bool,
+}
+
+impl Intake {
+    /// What comes by that line from now on.
+    pub(super) fn by(mid: Option<Mid>) -> Self {
+        Self {
+            mid,
+            ..Self::default()
+        }
+    }
+
+    /// The gap that follows is none in which something is missed.
+    pub(super) fn pause(&mut self) {
+        (self.needs_keyframe, self.pli_due) = (false, None);
+    }
+
+    fn plan_pli(&mut self, now: Instant) {
+        self.needs_keyframe = true;
+        let due = self.last_pli.map_or(now, |last| now.max(last + PLI_INTERVAL));
+        self.pli_due.get_or_insert(due);
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.pli_due.is_some_and(|due| now >= due)
+    }
+}
+
+/// Both of their pictures.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Intakes {
+    pub(super) camera: Intake,
+    pub(super) screen: Intake,
+}
+
+impl Intakes {
+    fn of(&mut self, kind: VideoKind) -> &mut Intake {
+        match kind {
+            VideoKind::Camera => &mut self.camera,
+            VideoKind::Screen => &mut self.screen,
+        }
+    }
+
+    fn kind_of(&self, mid: Mid) -> Option<VideoKind> {
+        match Some(mid) {
+            mid if mid == self.camera.mid => Some(VideoKind::Camera),
+            mid if mid == self.screen.mid => Some(VideoKind::Screen),
+            _ => None,
+        }
+    }
+
+    /// When a key frame is to be asked for next.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        [self.camera.pli_due, self.screen.pli_due]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
 /// An encoded picture that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoFrame {
+    /// Which of their pictures.
+    pub kind: VideoKind,
     /// Its codec.
     pub codec: VideoCodec,
     /// The codec's bytes.
@@ -86,21 +155,29 @@ impl Peer {
         self.drain(now);
     }
 
-    /// Takes the stream of pictures back from str0m until the first one.
+    /// Takes the stream of pictures back from str0m until the first one; with each negotiation str0m makes
+    /// another one, and one for each further line that the other side would take pictures by.
     pub(super) fn hold_video(&mut self) {
-        let Some(mid) = self.video else {
-            return;
-        };
-        if !matches!(self.video_stream, VideoStream::Unknown) {
-            return;
+        let lines: Vec<Mid> = self
+            .lines
+            .of_kind(MediaKind::Video)
+            .map(|line| line.mid)
+            .collect();
+        for mid in lines {
+            let is_own = self.video == Some(mid);
+            if is_own && matches!(self.video_stream, VideoStream::Open) {
+                continue;
+            }
+            let mut api = self.rtc.direct_api();
+            let Some(stream) = api.stream_tx_by_mid(mid, None) else {
+                continue;
+            };
+            let (ssrc, rtx) = (stream.ssrc(), stream.rtx());
+            api.remove_stream_tx(ssrc);
+            if is_own {
+                self.video_stream = VideoStream::Held(ssrc, rtx);
+            }
         }
-        let mut api = self.rtc.direct_api();
-        let Some(stream) = api.stream_tx_by_mid(mid, None) else {
-            return;
-        };
-        let (ssrc, rtx) = (stream.ssrc(), stream.rtx());
-        api.remove_stream_tx(ssrc);
-        self.video_stream = VideoStream::Held(ssrc, rtx);
     }
 
     fn open_video(&mut self, mid: Mid) {
@@ -130,32 +207,31 @@ impl Peer {
 
     /// The decoder lost its way: the sender is asked for a key frame, at most once in 300 ms, and what
     /// comes before it is not handed on.
-    pub(in crate::call) fn want_keyframe(&mut self, now: Instant) {
-        self.plan_pli(now);
-        if self.pli_due.is_some_and(|due| now >= due) {
-            self.request_keyframe(now);
-        }
+    pub(in crate::call) fn want_keyframe(&mut self, kind: VideoKind, now: Instant) {
+        self.intakes.of(kind).plan_pli(now);
+        self.ask_for_keyframes(now);
     }
 
-    fn plan_pli(&mut self, now: Instant) {
-        self.needs_keyframe = true;
-        let due = self.last_pli.map_or(now, |last| now.max(last + PLI_INTERVAL));
-        self.pli_due.get_or_insert(due);
-    }
-
-    pub(super) fn request_keyframe(&mut self, now: Instant) {
-        self.last_pli = Some(now);
-        self.pli_due = self.needs_keyframe.then(|| now + PLI_INTERVAL);
-        let Some(mut writer) = self.video.and_then(|mid| self.rtc.writer(mid)) else {
-            return;
-        };
-        if writer.is_request_keyframe_possible(KeyframeRequestKind::Pli)
-            && let Err(error) = writer.request_keyframe(None, KeyframeRequestKind::Pli)
-        {
-            tracing::debug!(%error, "no key frame could be asked for");
+    /// Asks for the key frames that are due.
+    pub(super) fn ask_for_keyframes(&mut self, now: Instant) {
+        for kind in [VideoKind::Camera, VideoKind::Screen] {
+            let intake = self.intakes.of(kind);
+            if !intake.is_due(now) {
+                continue;
+            }
+            intake.last_pli = Some(now);
+            intake.pli_due = intake.needs_keyframe.then(|| now + PLI_INTERVAL);
+            let Some(mut writer) = intake.mid.and_then(|mid| self.rtc.writer(mid)) else {
+                continue;
+            };
+            if writer.is_request_keyframe_possible(KeyframeRequestKind::Pli)
+                && let Err(error) = writer.request_keyframe(None, KeyframeRequestKind::Pli)
+            {
+                tracing::debug!(%error, "no key frame could be asked for");
+            }
+            self.meter.asked_keyframe();
+            self.drain(now);
         }
-        self.meter.asked_keyframe();
-        self.drain(now);
     }
 
     pub(super) fn handle_media(&mut self, media: MediaData, now: Instant) {
@@ -178,20 +254,35 @@ impl Peer {
             Codec::Vp9 => VideoCodec::Vp9,
             _ => return,
         };
+        let Some(kind) = self.intakes.kind_of(media.mid) else {
+            return;
+        };
+        let intake = self.intakes.of(kind);
         let keyframe = media.is_keyframe();
         if keyframe {
-            (self.needs_keyframe, self.pli_due) = (false, None);
+            intake.pause();
         } else if !media.contiguous {
             // Inside a drain nothing is written: the request goes out with the next timeout.
-            self.plan_pli(now);
+            intake.plan_pli(now);
         }
-        if self.needs_keyframe {
+        if intake.needs_keyframe {
             return;
         }
-        self.meter.received_picture(keyframe, now);
+        // Nobody's lips are on a screen.
+        let hold = match kind {
+            VideoKind::Camera => {
+                self.meter.received_picture(keyframe, now);
+                captured(&media).map_or(Duration::ZERO, |at| self.lips.picture(at, now))
+            }
+            VideoKind::Screen => {
+                self.meter.received_screen();
+                Duration::ZERO
+            }
+        };
         let frame = VideoFrame {
+            kind,
             codec,
-            hold: captured(&media).map_or(Duration::ZERO, |at| self.lips.picture(at, now)),
+            hold,
             data: media.data,
             keyframe,
             time: media.time.numer(),

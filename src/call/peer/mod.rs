@@ -4,26 +4,29 @@
 //! before the next one. What comes out is queued as [`PeerOutput`].
 
 mod config;
+mod lines;
 mod media;
 mod negotiation;
 mod path;
 mod protect;
+mod screen;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use str0m::bwe::BweKind;
-use str0m::change::SdpPendingOffer;
 use str0m::channel::ChannelId;
 use str0m::media::{Mid, Pt};
 use str0m::net::Transmit;
 use str0m::{Candidate as IceCandidate, Event as RtcEvent, IceConnectionState, Input, Output, Rtc};
 
-use self::media::VideoStream;
+use self::lines::MediaLines;
+use self::media::{Intakes, VideoStream};
+use self::negotiation::{Asked, Change, Pending};
 use self::protect::Protection;
 use super::CallConfig;
-use super::control::{self, Control};
+use super::control::{self, Control, VideoKind};
 use super::figures::{Figures, Meter};
 use super::news::News;
 use super::paths::Paths;
@@ -71,11 +74,16 @@ pub(super) struct Peer {
     rtc: Rtc,
     codecs: Vec<VideoCodec>,
     max_bitrate: Option<Bitrate>,
-    pending: Option<SdpPendingOffer>,
+    /// The offer that is out.
+    pending: Option<Pending>,
+    /// What is to be offered as soon as none is out.
+    wanted: Vec<Change>,
+    asked: Asked,
     /// The name of ICE's session in the last own offer.
     offered: Option<String>,
     described: bool,
     remote_session: Option<String>,
+    remote_ufrag: Option<String>,
     early: Vec<IceCandidate>,
     remote_candidates: Vec<IceCandidate>,
     /// The own addresses that are relays'.
@@ -84,8 +92,17 @@ pub(super) struct Peer {
     gathered: bool,
     /// The own addresses as the far ends see them: theirs, the own, and what they see.
     mappings: Vec<(SocketAddr, SocketAddr, SocketAddr)>,
+    /// The other side's media lines.
+    lines: MediaLines,
+    /// By these lines own voice and pictures go.
     audio: Option<Mid>,
     video: Option<Mid>,
+    intakes: Intakes,
+    /// What they call the lines of their pictures.
+    named: Vec<(Mid, VideoKind)>,
+    /// What they say of a screen, and whether there is one.
+    said_screen: Option<bool>,
+    has_screen: bool,
     channel: Option<ChannelId>,
     agreed: Agreed,
     audio_pt: Option<Pt>,
@@ -98,9 +115,6 @@ pub(super) struct Peer {
     timeout: Instant,
     /// The next check is due, and checks are made at [`PACE`] until then.
     hurry: Option<(Instant, Instant)>,
-    last_pli: Option<Instant>,
-    pli_due: Option<Instant>,
-    needs_keyframe: bool,
     /// Messages that the channel's buffer had no room for.
     unsent: Vec<Control>,
     meter: Meter,
@@ -115,16 +129,24 @@ impl Peer {
             codecs: config.codecs.clone(),
             max_bitrate: config.max_bitrate,
             pending: None,
+            wanted: Vec::new(),
+            asked: Asked::default(),
             offered: None,
             described: false,
             remote_session: None,
+            remote_ufrag: None,
             early: Vec::new(),
             remote_candidates: Vec::new(),
             relayed: Vec::new(),
             gathered: paths.is_complete(),
             mappings: Vec::new(),
+            lines: MediaLines::default(),
             audio: None,
             video: None,
+            intakes: Intakes::default(),
+            named: Vec::new(),
+            said_screen: None,
+            has_screen: false,
             channel: None,
             agreed: Agreed::default(),
             audio_pt: None,
@@ -136,9 +158,6 @@ impl Peer {
             path: None,
             timeout: now,
             hurry: None,
-            last_pli: None,
-            pli_due: None,
-            needs_keyframe: false,
             unsent: Vec::new(),
             meter: Meter::new(now),
             out: VecDeque::new(),
@@ -168,14 +187,12 @@ impl Peer {
     /// When [`Peer::handle_timeout`] is due.
     pub(super) fn poll_timeout(&self) -> Instant {
         let check = self.hurry.map(|(next, _)| next);
-        let clocks = [self.pli_due, check].into_iter().flatten();
+        let clocks = [self.intakes.poll_timeout(), check].into_iter().flatten();
         clocks.fold(self.timeout, Instant::min)
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        if self.pli_due.is_some_and(|due| now >= due) {
-            self.request_keyframe(now);
-        }
+        self.ask_for_keyframes(now);
         for message in std::mem::take(&mut self.unsent) {
             self.send_control(&message, now);
         }
@@ -220,8 +237,7 @@ impl Peer {
     /// They switched their camera off: the gap that follows is no freeze, and no key frame is missed.
     pub(super) fn picture_pauses(&mut self) {
         self.meter.picture_pauses();
-        self.needs_keyframe = false;
-        self.pli_due = None;
+        self.intakes.camera.pause();
     }
 
     /// What is sent to them.
@@ -368,3 +384,6 @@ impl Peer {
 fn is_media(packet: &[u8]) -> bool {
     packet.first().is_some_and(|byte| *byte >= 20)
 }
+
+#[cfg(test)]
+mod tests;

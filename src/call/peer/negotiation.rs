@@ -1,13 +1,15 @@
 //! The negotiation of a peer: offer, answer, candidates, and what both sides agreed on.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::Candidate as IceCandidate;
-use str0m::change::{SdpAnswer, SdpOffer};
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::format::Codec;
-use str0m::media::{Direction, MediaKind, Mid};
+use str0m::media::{Direction, MediaKind};
 
 use super::config::to_str0m;
+use super::lines::MediaLines;
+use super::media::VideoStream;
 use super::{Peer, PeerOutput};
 use crate::call::control;
 use crate::media::video::VideoCodec;
@@ -18,6 +20,9 @@ const MAX_EARLY: usize = 64;
 
 /// The most candidates of the other side that are tried. Twenty are many.
 const MAX_CANDIDATES: usize = 64;
+
+/// An offer without an answer for so long stands in nobody's way any more.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the two sides agreed to send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,33 +47,110 @@ pub enum NegotiationError {
     Refused(String),
 }
 
+/// A change that needs the other side's consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Voice, picture and data channel.
+    Call,
+    /// ICE begins anew; DTLS and all that is above it stay.
+    RestartIce,
+    /// What their first description left out.
+    Add(Missing),
+}
+
+/// Something that a call has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    Audio,
+    Video,
+    Channel,
+}
+
+const ALL: [Missing; 3] = [Missing::Audio, Missing::Video, Missing::Channel];
+
+/// What was asked for already of what was missing: who declines is not asked again.
+pub(super) type Asked = [bool; 3];
+
+/// An offer that is out, and what it is for: str0m forgets that where it is withdrawn.
+pub(super) struct Pending {
+    offer: SdpPendingOffer,
+    changes: Vec<Change>,
+    since: Instant,
+}
+
 impl Peer {
     /// Makes the offer of a caller: voice, picture, data channel. The candidates known now are in it.
     pub(in crate::call) fn call(&mut self, now: Instant) {
-        let stream = || Some("camera".to_owned());
-        let mut changes = self.rtc.sdp_api();
-        let audio = changes.add_media(MediaKind::Audio, Direction::SendRecv, stream(), None, None);
-        let video = changes.add_media(MediaKind::Video, Direction::SendRecv, stream(), None, None);
-        changes.add_channel(control::LABEL.to_owned());
-        let (offer, pending) = changes.apply().expect("new media needs an offer");
-        (self.audio, self.video, self.pending) = (Some(audio), Some(video), Some(pending));
-        self.offer(&offer);
-        self.drain(now);
+        self.wanted.push(Change::Call);
+        self.offer(now);
     }
 
-    /// Offers to begin with ICE anew; DTLS and all that is above it stay.
+    /// Offers to begin with ICE anew. An offer that is out is withdrawn, and made again with it.
     pub(in crate::call) fn restart_ice(&mut self, now: Instant) {
-        let mut changes = self.rtc.sdp_api();
-        changes.ice_restart(true);
-        let Some((offer, pending)) = changes.apply() else {
+        let withdrawn = self
+            .pending
+            .take()
+            .into_iter()
+            .flat_map(|pending| pending.changes);
+        self.wanted.extend(withdrawn);
+        self.wanted.retain(|change| *change != Change::RestartIce);
+        self.wanted.push(Change::RestartIce);
+        self.offer(now);
+    }
+
+    /// Offers what is wanted, unless an offer is out: then it waits for the answer.
+    fn offer(&mut self, now: Instant) {
+        if self.pending.is_some() || self.wanted.is_empty() {
             return;
+        }
+        let stream = || Some("camera".to_owned());
+        let wanted = std::mem::take(&mut self.wanted);
+        let mut changes = self.rtc.sdp_api();
+        let mut add = |kind| match kind {
+            Missing::Audio => {
+                let audio = changes.add_media(MediaKind::Audio, Direction::SendRecv, stream(), None, None);
+                self.audio = Some(audio);
+            }
+            Missing::Video => {
+                let video = changes.add_media(MediaKind::Video, Direction::SendRecv, stream(), None, None);
+                self.video = Some(video);
+            }
+            Missing::Channel => drop(changes.add_channel(control::LABEL.to_owned())),
         };
-        self.pending = Some(pending);
-        self.offer(&offer);
+        let mut restarts = false;
+        for change in &wanted {
+            match *change {
+                Change::Call => ALL.into_iter().for_each(&mut add),
+                Change::RestartIce => restarts = true,
+                Change::Add(missing) => add(missing),
+            }
+        }
+        if restarts {
+            changes.ice_restart(true);
+        }
+        // A further channel needs no consent.
+        if let Some((offer, pending)) = changes.apply() {
+            self.pending = Some(Pending {
+                offer: pending,
+                changes: wanted,
+                since: now,
+            });
+            self.tell_offer(&offer);
+        }
         self.drain(now);
     }
 
-    fn offer(&mut self, offer: &SdpOffer) {
+    /// Asks for what a description of theirs left out: a call that was begun by something that shows
+    /// nothing, or says nothing, can be more.
+    fn complete(&mut self) {
+        for (at, missing) in ALL.into_iter().enumerate() {
+            if !self.lines.has[at] && !std::mem::replace(&mut self.asked[at], true) {
+                self.wanted.push(Change::Add(missing));
+            }
+        }
+    }
+
+    fn tell_offer(&mut self, offer: &SdpOffer) {
         let sdp = offer.to_sdp_string();
         self.offered = ufrag_of(&sdp).map(str::to_owned);
         self.describe("offer", sdp, None);
@@ -106,21 +188,34 @@ impl Peer {
         self.remote_session.is_some() && self.remote_session.as_deref() != session_of(sdp)
     }
 
-    /// Takes an offer and answers it. An own offer that is out is withdrawn.
+    /// An offer is out, and its answer may be on the way.
+    pub(in crate::call) fn is_waiting(&self, now: Instant) -> bool {
+        let pending = self.pending.as_ref();
+        pending.is_some_and(|pending| now < pending.since + ANSWER_WITHIN)
+    }
+
+    /// Takes an offer and answers it. An own offer that is out is withdrawn; what it was for is offered
+    /// again, where theirs did not bring it.
     pub(in crate::call) fn accept_offer(&mut self, sdp: &str, now: Instant) -> Result<(), NegotiationError> {
         let offer =
             SdpOffer::from_sdp_string(sdp).map_err(|e| NegotiationError::Unreadable(e.to_string()))?;
-        if self.pending.take().is_some() && !self.described {
-            (self.audio, self.video) = (None, None);
-        }
+        let withdrawn = self.pending.take().map(|pending| pending.changes);
         let result = self.rtc.sdp_api().accept_offer(offer);
         self.drain(now);
         let answer = result.map_err(|e| NegotiationError::Refused(e.to_string()))?;
-        // str0m announces the media of an offer only when SRTP is up.
-        self.audio = self.audio.or_else(|| mid_of(sdp, "audio"));
-        self.video = self.video.or_else(|| mid_of(sdp, "video"));
+        let restarts = self.restarts(sdp);
         self.described(sdp, now);
         self.describe("answer", answer.to_sdp_string(), ufrag_of(sdp));
+        for change in withdrawn.into_iter().flatten() {
+            match change {
+                Change::Call => {}
+                Change::RestartIce if restarts => {}
+                Change::RestartIce => self.wanted.push(change),
+                Change::Add(missing) => self.asked[missing as usize] = false,
+            }
+        }
+        self.complete();
+        self.offer(now);
         Ok(())
     }
 
@@ -129,16 +224,18 @@ impl Peer {
         let answer =
             SdpAnswer::from_sdp_string(sdp).map_err(|e| NegotiationError::Unreadable(e.to_string()))?;
         let pending = self.pending.take().ok_or(NegotiationError::Unexpected)?;
-        let result = self.rtc.sdp_api().accept_answer(pending, answer);
+        let result = self.rtc.sdp_api().accept_answer(pending.offer, answer);
         self.drain(now);
         result.map_err(|e| NegotiationError::Refused(e.to_string()))?;
         self.described(sdp, now);
+        self.offer(now);
         Ok(())
     }
 
     /// Takes a candidate; one that comes before the description is kept. One that cannot be read (a
     /// browser's `.local` name, a scoped address) is passed over: the other side reaches us all the same.
     pub(in crate::call) fn add_remote_candidate(&mut self, candidate: &Candidate, now: Instant) {
+        let session = &candidate.username_fragment;
         let Ok(candidate) = IceCandidate::from_sdp_string(&candidate.candidate) else {
             return;
         };
@@ -148,7 +245,11 @@ impl Peer {
             }
             return;
         }
-        self.take_candidate(candidate, now);
+        // One of before a restart leads nowhere.
+        let ufrag = (session.as_ref()).filter(|ufrag| !ufrag.is_empty());
+        if ufrag.is_none_or(|ufrag| self.remote_ufrag.as_ref() == Some(ufrag)) {
+            self.take_candidate(candidate, now);
+        }
     }
 
     fn take_candidate(&mut self, candidate: IceCandidate, now: Instant) {
@@ -170,12 +271,21 @@ impl Peer {
 
     /// After both descriptions: kept candidates are tried, and what can be sent is looked up.
     fn described(&mut self, sdp: &str, now: Instant) {
+        if self.restarts(sdp) {
+            self.remote_candidates.clear();
+        }
         self.described = true;
         self.remote_session = session_of(sdp).map(str::to_owned);
-        self.remote_candidates.clear();
+        self.remote_ufrag = ufrag_of(sdp).map(str::to_owned);
+        self.learn_lines(sdp);
         let lines = sdp.lines().filter_map(|line| line.strip_prefix("a="));
         let candidates = lines.filter_map(|line| IceCandidate::from_sdp_string(line).ok());
-        self.remote_candidates.extend(candidates.take(MAX_CANDIDATES));
+        for candidate in candidates.take(MAX_CANDIDATES) {
+            if !self.remote_candidates.contains(&candidate) {
+                self.remote_candidates.push(candidate);
+            }
+        }
+        self.remote_candidates.truncate(MAX_CANDIDATES);
         let far = self
             .remote_candidates
             .iter()
@@ -187,6 +297,23 @@ impl Peer {
         self.agree();
         self.drain(now);
         self.hurry(now);
+    }
+
+    /// The description begins with ICE anew.
+    fn restarts(&self, sdp: &str) -> bool {
+        self.remote_ufrag.as_deref() != ufrag_of(sdp)
+    }
+
+    /// Which of their lines is what.
+    fn learn_lines(&mut self, sdp: &str) {
+        self.lines = MediaLines::of(sdp);
+        let first = |kind| self.lines.of_kind(kind).next().map(|line| line.mid);
+        self.audio = first(MediaKind::Audio);
+        let video = first(MediaKind::Video);
+        if std::mem::replace(&mut self.video, video) != video {
+            self.video_stream = VideoStream::Unknown;
+        }
+        self.sort_pictures();
     }
 
     pub(super) fn agree(&mut self) {
@@ -228,37 +355,9 @@ fn session_of(sdp: &str) -> Option<&str> {
     origin.split_ascii_whitespace().nth(1)
 }
 
-/// The name of ICE's session that a description begins or goes on with (RFC 8839, 5.4).
+/// The name of ICE's session (RFC 8839, 5.4).
 fn ufrag_of(sdp: &str) -> Option<&str> {
     sdp.lines()
         .find_map(|line| line.strip_prefix("a=ice-ufrag:"))
-        .map(str::trim)
-}
-
-/// The identifier of the first media line of a kind (RFC 5888, 4).
-fn mid_of(sdp: &str, kind: &str) -> Option<Mid> {
-    let is_media = |line: &&str| line.starts_with("m=");
-    let mut lines = sdp.lines().skip_while(|line| {
-        let media = line.strip_prefix("m=").and_then(|rest| rest.strip_prefix(kind));
-        !media.is_some_and(|rest| rest.starts_with(' '))
-    });
-    lines.next()?;
-    let mid = lines
-        .take_while(|line| !is_media(line))
-        .find_map(|line| line.strip_prefix("a=mid:"))?;
-    (mid.trim_end().len() <= 16).then(|| Mid::from(mid.trim_end()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_media_line_is_found_by_its_kind() {
-        let sdp = "v=0\r\na=mid:x\r\nm=audio 9 RTP\r\na=mid:0\r\nm=video 9 RTP\r\nc=IN\r\na=mid:v1\r\nm=videotape 9\r\n";
-        assert_eq!(mid_of(sdp, "audio"), Some(Mid::from("0")));
-        assert_eq!(mid_of(sdp, "video"), Some(Mid::from("v1")));
-        assert_eq!(mid_of(sdp, "application"), None);
-        assert_eq!(mid_of("m=video 9\r\nm=audio 9\r\na=mid:0\r\n", "video"), None);
-    }
+        .map(str::trim_end)
 }

@@ -25,7 +25,7 @@ impl Driver {
                 self.call.set_camera(on, now);
                 self.switched(now);
             }
-            Want::Viewport(peer, size) => self.call.set_viewport(&peer, size, now),
+            Want::Viewport(video, size) => self.call.set_viewport(video, size, now),
             Want::Fps(fps) => self.call.set_wanted_fps(fps),
             Want::Source(on) => self.source.set_on(on),
             Want::Voice(on) => {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::{Happening, Want};
 use crate::call::Event;
+use crate::call::control::VideoKind;
 use crate::io::clock;
 use crate::io::decode::Show;
 use crate::io::slot::Slot;
@@ -64,7 +65,7 @@ impl EchoFront {
 
     pub(super) fn handle(&mut self, happening: &Happening<'_>, now: Instant) -> Vec<Want> {
         match happening {
-            Happening::Call(Event::PeerJoined { peer, .. }) => vec![Want::Viewport(peer.clone(), VIEWPORT)],
+            Happening::Call(Event::PeerJoined { peer, .. }) => vec![Want::Viewport(peer.into(), VIEWPORT)],
             Happening::Call(Event::Connected { .. }) => {
                 self.greeting_ends.get_or_insert(now + GREETING);
                 vec![]
@@ -74,7 +75,7 @@ impl EchoFront {
                 self.turn()
             }
             Happening::Call(Event::Chat { text, .. }) => self.answer(text),
-            Happening::Picture(_, size) => {
+            Happening::Picture(video, size) if video.kind == VideoKind::Camera => {
                 self.their_size = Some(*size);
                 self.turn()
             }

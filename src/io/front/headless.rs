@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::{Happening, Report, Want};
+use crate::call::control::{VideoId, VideoKind};
 use crate::call::{Event, PathState};
 use crate::io::decode::Show;
 use crate::io::headless::{self, Events, Line, Order, PictureFile, ScreenSink, Usage, round};
@@ -37,6 +38,9 @@ struct Met {
     name: SafeText,
     since: Instant,
     seen: bool,
+    /// They share a screen, and it was seen.
+    screen: bool,
+    screen_seen: bool,
 }
 
 impl HeadlessFront {
@@ -81,10 +85,11 @@ impl HeadlessFront {
             Some(Line::Order(Order::Viewport { width, height, fps })) => {
                 self.viewport = Size::new(width.min(8192), height.min(8192));
                 let viewport = self.viewport;
-                let all = self
-                    .peers
-                    .keys()
-                    .map(|peer| Want::Viewport(peer.clone(), viewport));
+                let videos = self.peers.iter().flat_map(|(peer, met)| {
+                    let screen = met.screen.then(|| VideoId::new(peer.clone(), VideoKind::Screen));
+                    std::iter::once(peer.into()).chain(screen)
+                });
+                let all = videos.map(|video| Want::Viewport(video, viewport));
                 std::iter::once(Want::Fps(fps.min(60))).chain(all).collect()
             }
             Some(Line::Order(Order::Chat { text })) => match SafeText::chat(text.trim()) {
@@ -107,7 +112,7 @@ impl HeadlessFront {
             Happening::Sound(SoundEvent::Notice(text)) => {
                 self.emit("error", json!({ "code": "sound", "message": text }));
             }
-            Happening::Picture(peer, size) => self.first_frame(peer, *size, now),
+            Happening::Picture(video, size) => self.first_frame(video, *size, now),
             Happening::Figures(peer, report) => self.stats(peer, report),
             Happening::Invite(invite) => {
                 let link = self.link.replace(invite.link.clone());
@@ -182,10 +187,12 @@ impl HeadlessFront {
                         name: name.clone(),
                         since: now,
                         seen: false,
+                        screen: false,
+                        screen_seen: false,
                     },
                 );
                 self.emit("peer-joined", json!({ "peer": peer, "name": name }));
-                return vec![Want::Viewport(peer.clone(), self.viewport)];
+                return vec![Want::Viewport(peer.into(), self.viewport)];
             }
             Event::Renamed { peer, name } => {
                 if let Some(met) = self.peers.get_mut(peer) {
@@ -237,6 +244,16 @@ impl HeadlessFront {
             Event::Mute { peer, mic, camera } => {
                 self.emit("mute", json!({ "peer": peer, "mic": mic, "camera": camera }));
             }
+            Event::Screen { peer, on } => {
+                self.emit("screen", json!({ "peer": peer, "on": on }));
+                if let Some(met) = self.peers.get_mut(peer) {
+                    (met.screen, met.screen_seen) = (*on, false);
+                }
+                if *on {
+                    let screen = VideoId::new(peer.clone(), VideoKind::Screen);
+                    return vec![Want::Viewport(screen, self.viewport)];
+                }
+            }
             Event::Chat { peer, text } => self.emit("chat", json!({ "peer": peer, "text": text })),
             Event::Error { code, message } => {
                 self.emit("error", json!({ "code": code, "message": message }));
@@ -264,16 +281,24 @@ impl HeadlessFront {
         self.id = None;
     }
 
-    fn first_frame(&mut self, peer: &PeerId, size: Size, now: Instant) {
-        let ms = self.since_met(peer, now);
-        if let Some(met) = self.peers.get_mut(peer).filter(|met| !met.seen) {
-            met.seen = true;
-            let (width, height) = (size.width, size.height);
-            self.emit(
-                "first-frame",
-                json!({ "peer": peer, "ms": ms, "width": width, "height": height }),
-            );
+    fn first_frame(&mut self, video: &VideoId, size: Size, now: Instant) {
+        let ms = self.since_met(&video.peer, now);
+        let Some(met) = self.peers.get_mut(&video.peer) else {
+            return;
+        };
+        let seen = match video.kind {
+            VideoKind::Camera => &mut met.seen,
+            VideoKind::Screen => &mut met.screen_seen,
+        };
+        if std::mem::replace(seen, true) {
+            return;
         }
+        let (width, height) = (size.width, size.height);
+        let mut event = json!({ "peer": video.peer, "ms": ms, "width": width, "height": height });
+        if video.kind == VideoKind::Screen {
+            event["of"] = "screen".into();
+        }
+        self.emit("first-frame", event);
     }
 
     fn since_met(&self, peer: &PeerId, now: Instant) -> Option<f64> {
@@ -297,6 +322,9 @@ impl HeadlessFront {
                 "loss_in": share(figures.loss_in),
                 "loss_out": share(figures.loss_out),
                 "fps_in": round(f64::from(figures.fps_in), 1),
+                "screen_fps_in": round(f64::from(figures.screen_fps_in), 1),
+                "screen_width_in": report.screen_in.width,
+                "screen_height_in": report.screen_in.height,
                 "fps_out": round(f64::from(figures.fps_out), 1),
                 "width_in": report.size_in.width,
                 "height_in": report.size_in.height,

@@ -15,6 +15,7 @@ use super::decode::Show;
 use super::slot::Slot;
 use super::sound::{Devices, MicSource, SoundEvent, SpeakerSink, VoiceStats};
 use crate::call::Event;
+use crate::call::control::VideoId;
 use crate::call::figures::Figures;
 use crate::media::frame::I420;
 use crate::media::jitter::VoicePacket;
@@ -30,8 +31,8 @@ pub enum Want {
     Mic(bool),
     /// Switch the camera.
     Camera(bool),
-    /// So much of a person can be shown.
-    Viewport(PeerId, Size),
+    /// So much of a picture can be shown.
+    Viewport(VideoId, Size),
     /// Pictures a second that are wanted of all.
     Fps(u32),
     /// The built-in source of pictures goes on or pauses; nobody is told.
@@ -65,7 +66,7 @@ pub enum Happening<'a> {
     /// A person's figures of the last second, with all that was gathered.
     Figures(&'a PeerId, &'a Report),
     /// The size of a person's picture, at first or anew.
-    Picture(&'a PeerId, Size),
+    Picture(&'a VideoId, Size),
     /// In the room, which others reach like this.
     Invite(&'a Invite),
     /// A server was opened in this process.
@@ -107,6 +108,8 @@ pub struct Report {
     pub voice: VoiceStats,
     /// The received picture.
     pub size_in: Size,
+    /// The received picture of a screen.
+    pub screen_in: Size,
     /// The sent picture.
     pub size_out: Size,
 }
@@ -147,10 +150,10 @@ impl Front {
         }
     }
 
-    /// Where a person's pictures are shown.
-    pub fn show(&mut self, peer: &PeerId) -> Show {
+    /// Where a picture is shown.
+    pub fn show(&mut self, video: &VideoId) -> Show {
         match self {
-            Front::Terminal(front) => front.show(peer),
+            Front::Terminal(front) => front.show(video),
             Front::Headless(front) => front.show(),
             Front::Echo(front) => front.show(),
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Happening, Report, Want};
+use crate::call::control::{VideoId, VideoKind};
 use crate::call::{Event, PathState};
 use crate::io::clock;
 use crate::io::decode::{Show, to_slot};
@@ -85,8 +86,8 @@ impl TerminalFront {
             .collect()
     }
 
-    pub(super) fn show(&mut self, peer: &PeerId) -> Show {
-        to_slot(self.screen.watch(peer.clone()))
+    pub(super) fn show(&mut self, video: &VideoId) -> Show {
+        to_slot(self.screen.watch(video))
     }
 
     pub(super) fn own(&self) -> Arc<Slot<I420>> {
@@ -115,7 +116,7 @@ impl TerminalFront {
                 Command::Suspend => return None,
                 Command::Mic(on) => Want::Mic(on),
                 Command::Camera(on) => Want::Camera(on),
-                Command::Viewport(peer, size) => Want::Viewport(peer, size),
+                Command::Viewport(video, size) => Want::Viewport(video, size),
                 Command::Chat(text) => Want::Chat(text),
                 Command::ListDevices => Want::ListDevices,
                 Command::Microphone(name) => Want::Microphone(microphone(name)),
@@ -148,7 +149,7 @@ impl TerminalFront {
                 _ => vec![],
             },
             Happening::Figures(peer, report) => vec![Action::Stats((*peer).clone(), stats(report))],
-            Happening::Picture(peer, size) => vec![Action::PictureSize((*peer).clone(), *size)],
+            Happening::Picture(video, size) => vec![Action::PictureSize((*video).clone(), *size)],
             Happening::Invite(invite) => vec![Action::Invite((*invite).clone())],
             Happening::Signaling { up: true, .. } => vec![Action::Signaling(Signaling::Joined)],
             Happening::Signaling { up: false, why } => {
@@ -187,7 +188,7 @@ impl TerminalFront {
             }
             Event::PeerLeft { peer, .. } => {
                 self.kinds.remove(peer);
-                self.screen.forget(peer);
+                self.screen.forget_all(peer);
                 vec![Action::PeerLeft(peer.clone())]
             }
             Event::Connected {
@@ -227,6 +228,13 @@ impl TerminalFront {
                     mic_on: !mic,
                     camera_on: !camera,
                 }]
+            }
+            Event::Screen { peer, on } => {
+                let screen = VideoId::new(peer.clone(), VideoKind::Screen);
+                if !on {
+                    self.screen.forget(&screen);
+                }
+                vec![Action::Screen(peer.clone(), *on)]
             }
             Event::Chat { peer, text } => vec![Action::Chat(peer.clone(), text.clone())],
             Event::Error { message, .. } => vec![Action::Tell(Tone::Error, SafeText::new(message, 400))],

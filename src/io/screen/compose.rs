@@ -11,9 +11,9 @@ use ratatui::layout::{Position, Rect, Size as Area};
 use ratatui::style::{Color, Modifier};
 
 use super::pixels::{Frame, Pixels, Protocol};
+use crate::call::control::{VideoId, VideoKind};
 use crate::media::frame::Picture;
 use crate::picture::{Attrs, ColorDepth, Glyphs, Ink, Overlay, Rgb, Screen, Style};
-use crate::signal::message::PeerId;
 use crate::ui::layout::{Layout, layout};
 use crate::ui::{State, view};
 use crate::units::{CellRect, Cells, Size};
@@ -44,7 +44,7 @@ pub(super) struct Composer {
     pixels: Option<Pixels>,
     layout: Layout,
     state: Option<State>,
-    pictures: BTreeMap<PeerId, Picture>,
+    pictures: BTreeMap<VideoId, Picture>,
     own: Option<Picture>,
     /// What takes pixels away that are shown no more.
     farewell: Vec<u8>,
@@ -121,7 +121,7 @@ impl Composer {
         }
         // A picture from before the camera was switched off is not shown when it is on again.
         for person in state.people.iter_mut().filter(|person| !person.camera_on) {
-            self.pictures.remove(&person.id);
+            self.pictures.remove(&VideoId::from(&person.id));
             person.picture = None;
         }
         if !state.me.camera_on || !state.me.has_camera {
@@ -132,11 +132,11 @@ impl Composer {
         is_resized
     }
 
-    pub(super) fn picture(&mut self, peer: &PeerId, picture: Picture) {
-        if let Some(shown) = self.pictures.get_mut(peer) {
+    pub(super) fn picture(&mut self, video: &VideoId, picture: Picture) {
+        if let Some(shown) = self.pictures.get_mut(video) {
             *shown = picture;
         } else {
-            self.pictures.insert(peer.clone(), picture);
+            self.pictures.insert(video.clone(), picture);
             self.is_stale = true;
         }
     }
@@ -147,8 +147,8 @@ impl Composer {
         self.own = Some(picture);
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(&PeerId) -> bool) {
-        self.pictures.retain(|peer, _| keep(peer));
+    pub(super) fn retain(&mut self, keep: impl Fn(&VideoId) -> bool) {
+        self.pictures.retain(|video, _| keep(video));
         self.is_stale = true;
     }
 
@@ -177,7 +177,11 @@ impl Composer {
             self.is_stale = false;
             // Whether there is a picture is known here first.
             for person in &mut state.people {
-                person.picture = self.pictures.get(&person.id).map(|picture| picture.size());
+                let size = |kind| {
+                    let video = VideoId::new(person.id.clone(), kind);
+                    self.pictures.get(&video).map(|picture| picture.size())
+                };
+                (person.picture, person.screen) = (size(VideoKind::Camera), size(VideoKind::Screen));
             }
             state.me.picture = self.own.as_ref().map(|picture| picture.size());
             self.layout = layout(state);
@@ -190,14 +194,16 @@ impl Composer {
             let on_pixels = |x: u16, y: u16| {
                 self.pixels.is_some()
                     && self.layout.tiles.iter().any(|tile| {
-                        state.people[tile.who].picture.is_some() && tile.area.contains(Position::new(x, y))
+                        state.people[tile.who].has_picture(tile.kind)
+                            && tile.area.contains(Position::new(x, y))
                     })
             };
             lay(drawn.buffer, &mut self.overlay, &mut self.covered, on_pixels);
         }
         out.append(&mut self.farewell);
         let tiles = self.layout.tiles.iter().filter_map(|tile| {
-            let picture = self.pictures.get(&state.people[tile.who].id)?;
+            let video = VideoId::new(state.people[tile.who].id.clone(), tile.kind);
+            let picture = self.pictures.get(&video)?;
             Some((cells(tile.area), picture, false))
         });
         let own = self.layout.own.zip(self.own.as_ref());

@@ -215,13 +215,13 @@ impl<'a> ScreenThread<'a> {
             self.is_stale = true;
         }
         if let Some(watched) = self.shared.watched.take() {
-            self.composer.retain(|peer| watched.contains_key(peer));
+            self.composer.retain(|video| watched.contains_key(video));
             self.watched = watched;
             self.is_stale = true;
         }
-        for (peer, slot) in self.watched.iter() {
+        for (video, slot) in self.watched.iter() {
             if let Some(picture) = slot.take() {
-                self.composer.picture(peer, picture);
+                self.composer.picture(video, picture);
                 self.taken += 1;
                 self.is_stale = true;
                 test_panic("screen");

@@ -146,7 +146,7 @@ fn sheets_open_close_and_replace_each_other() {
 fn viewports_follow_people_and_size_and_nothing_else() {
     let (mut ui, now) = ui(0);
     let joined = |i| Action::PeerJoined(id(i), SafeText::new("x", 9));
-    let viewport = |i, w, h| Command::Viewport(id(i), Size::new(w, h));
+    let viewport = |i, w, h| Command::Viewport(id(i).into(), Size::new(w, h));
     let volume = |i| Command::Volume(id(i), 0);
     assert_eq!(ui.update(joined(0), now), [volume(0), viewport(0, 80, 46)]);
     assert_eq!(
@@ -269,7 +269,7 @@ fn what_concerns_nobody_present_is_ignored() {
         Action::Path(id(7), Path::Failed),
         Action::Stats(id(7), Stats::default()),
         Action::Talking(id(7), true),
-        Action::PictureSize(id(7), Size::new(2, 2)),
+        Action::PictureSize(id(7).into(), Size::new(2, 2)),
     ] {
         assert_eq!(ui.update(action, now), []);
     }

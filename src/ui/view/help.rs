@@ -45,7 +45,7 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
             },
         ),
         ("c", "chat"),
-        ("Tab", "next person in front"),
+        ("Tab", "next person or screen in front"),
         ("s", "figures"),
         ("?", "this help"),
         ("q", "leave"),

@@ -14,13 +14,14 @@ use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 use super::{big, shorten, theme};
+use crate::call::control::VideoKind;
 use crate::ui::state::{Path, Person};
 
 const LETTERS: Color = Color::Rgb(232, 234, 237);
 const WORDS: Color = Color::Rgb(176, 182, 188);
 
 /// Draws a person who has no picture to show on the whole of `area`.
-pub fn render(buffer: &mut Buffer, person: &Person, area: Rect) {
+pub fn render(buffer: &mut Buffer, person: &Person, kind: VideoKind, area: Rect) {
     let ground = Style::new().bg(ground(person));
     buffer.set_style(area, ground);
     for at in area.positions() {
@@ -28,7 +29,7 @@ pub fn render(buffer: &mut Buffer, person: &Person, area: Rect) {
             cell.set_symbol(" ");
         }
     }
-    let why = why(person);
+    let why = why(person, kind);
     let initials = initials(person.name.as_str());
     let letters: Vec<char> = initials.chars().collect();
     let scale = scale(&letters, area);
@@ -60,10 +61,11 @@ pub fn render(buffer: &mut Buffer, person: &Person, area: Rect) {
 }
 
 /// Why there is no picture.
-fn why(person: &Person) -> &'static str {
+fn why(person: &Person, kind: VideoKind) -> &'static str {
     match person.path {
         Path::Connecting => "connecting…",
         Path::Failed => "cannot be reached",
+        _ if kind == VideoKind::Screen => "waiting for the screen…",
         _ if !person.camera_on => "camera off",
         _ => "waiting for the picture…",
     }

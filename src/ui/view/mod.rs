@@ -40,11 +40,14 @@ pub fn render(frame: &mut Frame, state: &State, area: Rect) {
     let layout = layout(state);
     for tile in &layout.tiles {
         let person = &state.people[tile.who];
-        if !person.has_picture() {
-            initials::render(buffer, person, tile.area);
+        // It may lie over what stands on another.
+        clear(buffer, tile.area);
+        if !person.has_picture(tile.kind) {
+            initials::render(buffer, person, tile.kind, tile.area);
         }
-        if state.people.len() > 1 {
-            tag::render(buffer, person, tile.who == state.front, tile.area);
+        if state.people.len() > 1 || state.is_presented() {
+            let front = (tile.who, tile.kind) == (state.front, state.front_kind);
+            tag::render(buffer, person, tile.kind, front, tile.area);
         }
     }
     for tile in &layout.tiles {

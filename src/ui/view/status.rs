@@ -13,6 +13,7 @@ use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
 use super::{shorten, theme, wrap};
+use crate::call::control::VideoKind;
 use crate::ui::state::{Me, Path, PathKind, Person, Signaling, State, Tone};
 
 /// A word to the user takes at most so many lines above the bottom one.
@@ -162,7 +163,7 @@ fn said(state: &State) -> Option<(String, Style)> {
 /// What the call is, in at most `room` columns.
 fn call(state: &State, room: usize) -> Line<'static> {
     match state.in_front() {
-        Some(person) => pieces(&of_person(person), room),
+        Some(person) => pieces(&of_person(person, state.front_kind), room),
         None => Line::raw(shorten(&state.room, room)),
     }
 }
@@ -198,8 +199,11 @@ fn trouble(state: &State) -> Option<(String, Style)> {
 }
 
 /// What is to be known of a person, the most important first.
-fn of_person(person: &Person) -> Vec<String> {
+fn of_person(person: &Person, kind: VideoKind) -> Vec<String> {
     let mut pieces = vec![person.name.as_str().to_owned()];
+    if kind == VideoKind::Screen {
+        pieces.push("screen".to_owned());
+    }
     if !person.mic_on {
         pieces.push("muted".to_owned());
     }
