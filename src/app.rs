@@ -115,15 +115,21 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
     let mut signals = Signals::new(false).map_err(|error| failure(&error))?;
     let bound = server.local_addr();
     let relay = server.relay_addr().map(|address| address.to_string());
-    let reachable = urls(bound);
+    let scheme = if server.tls().is_some() { "https" } else { "http" };
+    let fingerprint = server.tls().map(|tls| tls.fingerprint().to_owned());
+    let reachable = urls(scheme, bound);
     let url = reachable
         .first()
         .cloned()
-        .unwrap_or_else(|| format!("http://{bound}"));
+        .unwrap_or_else(|| format!("{scheme}://{bound}"));
     let (page, url) = (url.clone(), url.replacen("http", "ws", 1));
     let events = Events::start(clock::now());
     if headless {
-        events.emit("serving", json!({ "url": url, "page": page, "relay": relay }));
+        let mut serving = json!({ "url": url, "page": page, "relay": relay });
+        if let Some(fingerprint) = fingerprint {
+            serving["fingerprint"] = fingerprint.into();
+        }
+        events.emit("serving", serving);
     } else {
         let mut out = std::io::stdout();
         let _ = writeln!(out, "facetty serves rooms at");
@@ -135,6 +141,9 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
                 out,
                 "and STUN and TURN at {relay} (UDP and TCP), for those behind NAT"
             );
+        }
+        if let Some(fingerprint) = &fingerprint {
+            let _ = writeln!(out, "with the certificate of SHA-256\n  {fingerprint}");
         }
         let _ = writeln!(
             out,

@@ -214,6 +214,16 @@ pub struct ServeArgs {
     /// Where to listen, such as 0.0.0.0:7880; port 0 picks one
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:7880")]
     pub listen: SocketAddr,
+    /// The server's certificate, and those between it and its authority (PEM): https: and wss: instead of
+    /// http: and ws:; read again when it is renewed
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// With a certificate of its own making, whose fingerprint is shown; it is kept, for the next time
+    #[arg(long, value_name = "HOW", conflicts_with = "tls_cert")]
+    pub tls: Option<Tls>,
     /// Pages of this origin may connect as well (repeatable)
     #[arg(long, value_name = "ORIGIN")]
     pub allow_origin: Vec<String>,
@@ -255,6 +265,13 @@ pub struct ServeArgs {
     /// Events as JSON lines on standard output
     #[arg(long)]
     pub headless: bool,
+}
+
+/// Where a server's certificate comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tls {
+    /// It is signed by itself alone.
+    SelfSigned,
 }
 
 /// A terminal's colours.

@@ -97,6 +97,17 @@ impl Config {
     }
 }
 
+/// Where what the program keeps from one time to the next belongs: `$XDG_STATE_HOME/facetty`; `None` where
+/// there is no home.
+pub fn state_folder(env: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let set = |name: &str| env(name).filter(|value| !value.is_empty());
+    let base = match set("XDG_STATE_HOME") {
+        Some(dir) => PathBuf::from(dir),
+        None => PathBuf::from(set("HOME")?).join(".local/state"),
+    };
+    Some(base.join("facetty"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

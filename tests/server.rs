@@ -921,12 +921,12 @@ async fn no_bytes_bring_the_server_down() {
 #[test]
 fn urls_name_what_others_can_reach() {
     let one = SocketAddr::from(([192, 0, 2, 7], 7880));
-    assert_eq!(urls(one), ["http://192.0.2.7:7880"]);
+    assert_eq!(urls("http", one), ["http://192.0.2.7:7880"]);
     assert_eq!(
-        urls("[2001:db8::1]:80".parse().unwrap()),
+        urls("http", "[2001:db8::1]:80".parse().unwrap()),
         ["http://[2001:db8::1]:80"]
     );
-    let all = urls(SocketAddr::from(([0, 0, 0, 0], 7880)));
+    let all = urls("http", SocketAddr::from(([0, 0, 0, 0], 7880)));
     assert!(!all.is_empty());
     for url in all {
         let url = Url::parse(&url).unwrap();

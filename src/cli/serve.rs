@@ -1,9 +1,11 @@
 //! What a server was asked for.
 
-use super::ServeArgs;
+use super::{ServeArgs, Tls};
 use crate::call::paths::{Server as IceUrl, Service};
+use crate::config::state_folder;
 use crate::io::serve::ServeConfig;
 use crate::io::serve::relay::{RELAY_PORTS, RelayOptions};
+use crate::io::serve::tls::TlsOptions;
 use crate::signal::message::IceServer;
 use crate::signal::relay::{RelayConfig, RelayLimits, Secret};
 
@@ -18,6 +20,17 @@ impl ServeArgs {
             max_peers: self.max_peers as usize,
             allow_origin: self.allow_origin,
             ..ServeConfig::new(self.listen)
+        };
+        config.tls = match (self.tls_cert, self.tls_key, self.tls) {
+            (Some(cert), Some(key), _) => Some(TlsOptions::Files { cert, key }),
+            (.., Some(Tls::SelfSigned)) => {
+                let state = state_folder(|name| std::env::var(name).ok());
+                let folder = state.ok_or(
+                    "--tls self-signed: there is no folder to keep a certificate in; set HOME or XDG_STATE_HOME",
+                )?;
+                Some(TlsOptions::SelfSigned { folder })
+            }
+            _ => None,
         };
         let mut timed = Vec::new();
         for text in self.ice_server {

@@ -92,7 +92,10 @@ impl Meeting {
         let found = advertise.then(|| lan::advertise(room, bound));
         let task = tokio::spawn(server.run(std::future::pending()));
         let local = format!("ws://127.0.0.1:{}/", bound.port());
-        let public = urls(bound).into_iter().next().unwrap_or_else(|| local.clone());
+        let public = urls("http", bound)
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| local.clone());
         let parse = |text: &str| Url::parse(text).expect("an address and a port make an URL");
         let invite = invite(&parse(&public), room);
         let server = parse(&local);
@@ -178,7 +181,11 @@ fn reachable(server: &Url) -> Url {
     let is_local = matches!(server.host(), Some(Host::Ipv4(ip)) if ip.is_loopback())
         || matches!(server.host(), Some(Host::Ipv6(ip)) if ip.is_loopback());
     let port = server.port_or_known_default().filter(|_| is_local);
-    let public = port.and_then(|port| urls((Ipv4Addr::UNSPECIFIED, port).into()).into_iter().next());
+    let public = port.and_then(|port| {
+        urls("http", (Ipv4Addr::UNSPECIFIED, port).into())
+            .into_iter()
+            .next()
+    });
     public
         .and_then(|url| Url::parse(&url).ok())
         .unwrap_or_else(|| server.clone())

@@ -7,6 +7,7 @@
 mod http;
 mod ice;
 pub mod relay;
+pub mod tls;
 mod websocket;
 
 use std::future::Future;
@@ -21,13 +22,16 @@ use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
 
 use self::ice::Ice;
 use self::relay::{RelayOptions, RelayServer};
+use self::tls::{Tls, TlsError, TlsOptions};
 use self::websocket::{Event, Order, Outbox};
 use super::clock;
 use crate::signal::limits::Limits;
@@ -65,6 +69,8 @@ pub struct ServeConfig {
     pub timed: Option<(Vec<String>, Secret)>,
     /// The own STUN and TURN server.
     pub relay: Option<RelayOptions>,
+    /// `https:` and `wss:` instead of `http:` and `ws:`.
+    pub tls: Option<TlsOptions>,
 }
 
 impl ServeConfig {
@@ -79,6 +85,7 @@ impl ServeConfig {
             ice_servers: Vec::new(),
             timed: None,
             relay: None,
+            tls: None,
         }
     }
 }
@@ -98,6 +105,9 @@ pub enum ServeError {
     /// Anything else.
     #[error("cannot listen on {1}: {0}")]
     Bind(#[source] io::Error, SocketAddr),
+    /// What is wrong with the certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The relay's port.
     #[error("cannot relay on {1}: {0}; choose another address with --turn-listen, or none with --no-turn")]
     Relay(#[source] io::Error, SocketAddr),
@@ -111,6 +121,7 @@ pub struct Server {
     local: SocketAddr,
     config: ServeConfig,
     relay: Option<RelayServer>,
+    tls: Option<Tls>,
 }
 
 impl Server {
@@ -140,6 +151,9 @@ impl Server {
             io::ErrorKind::AddrNotAvailable => ServeError::NotHere(at.ip()),
             _ => ServeError::Bind(e, at),
         })?;
+        let tls = config.tls.clone();
+        let tls = tls.map(|options| Tls::open(options, &tls::own_names(local.ip())));
+        let tls = tls.transpose()?;
         let relay = config.relay.clone().map(|options| {
             let at = options.listen;
             RelayServer::start(options).map_err(|e| ServeError::Relay(e, at))
@@ -149,7 +163,13 @@ impl Server {
             local,
             config,
             relay: relay.transpose()?,
+            tls,
         })
+    }
+
+    /// Its certificate, where it speaks TLS.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     /// Where its STUN and TURN server listens, if it has one.
@@ -170,6 +190,7 @@ impl Server {
             local,
             config,
             relay,
+            tls,
         } = self;
         let limits = Limits {
             max_rooms: config.max_rooms,
@@ -181,6 +202,7 @@ impl Server {
         let (all, alive) = watch::channel(());
         let shared = Shared {
             local,
+            is_secure: tls.is_some(),
             allow_origin: config.allow_origin,
             ice,
             next_socket: AtomicU64::new(0),
@@ -197,7 +219,7 @@ impl Server {
             .with_state(Arc::new(shared));
         tokio::select! {
             () = shutdown => {}
-            () = accept(listener, app) => {}
+            () = accept(listener, app, tls) => {}
             () = run_rooms(rooms, inbox) => {}
         }
         // The queues ended with the rooms, and each socket's task says good-bye.
@@ -208,9 +230,9 @@ impl Server {
 
 /// The addresses by which others reach a server that listens on `addr`, the likeliest first:
 /// that of the interface with the default route, other IPv4, then IPv6. Those of this machine alone
-/// only where there is no other.
-pub fn urls(addr: SocketAddr) -> Vec<String> {
-    let url = |ip: IpAddr| format!("http://{}", SocketAddr::new(ip, addr.port()));
+/// only where there is no other. `scheme`: `http` or `https`.
+pub fn urls(scheme: &str, addr: SocketAddr) -> Vec<String> {
+    let url = |ip: IpAddr| format!("{scheme}://{}", SocketAddr::new(ip, addr.port()));
     if !addr.ip().is_unspecified() {
         return vec![url(addr.ip())];
     }
@@ -247,6 +269,8 @@ fn primary_ip() -> Option<IpAddr> {
 /// What the HTTP side knows.
 struct Shared {
     local: SocketAddr,
+    /// By TLS of its own.
+    is_secure: bool,
     allow_origin: Vec<String>,
     ice: Ice,
     next_socket: AtomicU64,
@@ -255,14 +279,17 @@ struct Shared {
     alive: watch::Receiver<()>,
 }
 
-async fn accept(listener: TcpListener, app: Router) {
+async fn accept(listener: TcpListener, app: Router, mut tls: Option<Tls>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, from)) => {
                     let app = app.clone().layer(Extension(http::From(from.ip())));
-                    connections.spawn(serve_http(stream, app));
+                    match &mut tls {
+                        Some(tls) => connections.spawn(serve_https(stream, tls.acceptor(), app)),
+                        None => connections.spawn(serve_http(stream, app)),
+                    };
                 }
                 Err(e) if is_of_one_connection(&e) => {}
                 Err(e) => {
@@ -284,9 +311,41 @@ fn is_of_one_connection(e: &io::Error) -> bool {
     )
 }
 
+/// TLS, or what is to be said to who speaks none.
+async fn serve_https(stream: TcpStream, acceptor: TlsAcceptor, app: Router) {
+    let mut first = [0];
+    // A handshake begins with 22 (RFC 8446, 5.1), and no method of HTTP does.
+    let shaken = timeout(HEAD_WITHIN, async {
+        match stream.peek(&mut first).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ if first == [22] => acceptor.accept(stream).await.map(Ok),
+            _ => Ok(Err(stream)),
+        }
+    });
+    match shaken.await {
+        Ok(Ok(Ok(stream))) => {
+            let _ = stream.get_ref().0.set_nodelay(true);
+            serve_connection(stream, app).await;
+        }
+        Ok(Ok(Err(stream))) => {
+            let plain = Router::new().fallback(http::to_https);
+            serve_http(stream, plain).await;
+        }
+        Ok(Err(e)) => tracing::debug!("no TLS came of a connection: {e}"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
+}
+
 async fn serve_http(stream: TcpStream, app: Router) {
     // Offers and candidates are small, and each is waited for.
     let _ = stream.set_nodelay(true);
+    serve_connection(stream, app).await;
+}
+
+async fn serve_connection<S>(stream: S, app: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WITHIN)

@@ -1,6 +1,6 @@
 //! What is asked by HTTP: pages, and to become a WebSocket.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -8,7 +8,7 @@ use axum::Extension;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, State};
-use axum::http::header::{HOST, ORIGIN};
+use axum::http::header::{HOST, LOCATION, ORIGIN, UPGRADE};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use url::Url;
@@ -26,7 +26,7 @@ const READ_BUFFER: usize = 4 * 1024;
 const WRITE_BUFFER: usize = 8 * 1024;
 
 pub(super) async fn home(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    page::home(&public_url(&headers, shared.local), &headers)
+    page::home(&public_url(&headers, &shared), &headers)
 }
 
 pub(super) async fn room(
@@ -37,7 +37,7 @@ pub(super) async fn room(
     if !is_room_name(&name) {
         return page::not_found(&format!("/{name}"));
     }
-    page::room(&public_url(&headers, shared.local), &name, &headers)
+    page::room(&public_url(&headers, &shared), &name, &headers)
 }
 
 pub(super) async fn part(headers: HeaderMap, Path((version, name)): Path<(String, String)>) -> Response {
@@ -122,14 +122,34 @@ fn is_allowed(headers: &HeaderMap, allow_origin: &[String]) -> bool {
 }
 
 /// How the browser that asks reached the server, which is how others may.
-fn public_url(headers: &HeaderMap, local: SocketAddr) -> String {
-    let secure = headers
-        .get("x-forwarded-proto")
-        .is_some_and(|proto| proto == "https");
+fn public_url(headers: &HeaderMap, shared: &Shared) -> String {
+    let local = shared.local;
+    let forwarded = headers.get("x-forwarded-proto");
+    let secure = shared.is_secure || forwarded.is_some_and(|proto| proto == "https");
     let scheme = if secure { "https" } else { "http" };
     match host(headers) {
         Some(host) => format!("{scheme}://{host}"),
         None => format!("{scheme}://{local}"),
+    }
+}
+
+/// Whoever speaks plain HTTP to a port of TLS is sent to the same page by TLS; a WebSocket cannot be sent
+/// anywhere, and is told.
+pub(super) async fn to_https(headers: HeaderMap, uri: Uri) -> Response {
+    let word = "this port speaks TLS: use https: and wss:\n";
+    let host = host(&headers).filter(|_| !headers.contains_key(UPGRADE));
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    match host {
+        Some(host) => {
+            let to = format!("https://{host}{path}");
+            (StatusCode::PERMANENT_REDIRECT, [(LOCATION, to)], word).into_response()
+        }
+        None => (
+            StatusCode::UPGRADE_REQUIRED,
+            [(UPGRADE, "TLS/1.2, HTTP/1.1")],
+            word,
+        )
+            .into_response(),
     }
 }
 

@@ -37,6 +37,8 @@ const NOT_TRUSTED: &str = "check the address and this machine's clock; a certifi
 
 const NO_TLS: &str = "it seems to speak no TLS there: ws: instead of wss: is for servers without it";
 
+const ONLY_TLS: &str = "name it with wss: instead of ws: (or https: instead of http:)";
+
 const NO_CERTIFICATES: &str = "name a file with certificates as PEM, or unset SSL_CERT_FILE";
 
 /// Connects and joins: TCP, TLS where asked for, the WebSocket's handshake, `join`, `welcome`.
@@ -83,6 +85,9 @@ fn handshake_failure(e: tungstenite::Error) -> Failure {
     match e {
         tungstenite::Error::Http(answer) if answer.status().is_server_error() => {
             Failure::Passing(format!("it answered {}", answer.status()))
+        }
+        tungstenite::Error::Http(answer) if answer.status().as_u16() == 426 => {
+            Failure::Hopeless("it speaks TLS there".to_owned(), ONLY_TLS)
         }
         tungstenite::Error::Http(answer) => {
             Failure::Hopeless(format!("it answered {}", answer.status()), NOT_OURS)
