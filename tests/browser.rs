@@ -241,11 +241,14 @@ fn a_screen_is_shared_and_taken_back() {
     for _ in 0..2 {
         browser.press("p");
         other.until("the screen is seen", seen);
+        ann.program.event_where("screen", |e| e["on"] == true);
+        ann.program.event_where("first-frame", |e| e["of"] == "screen");
         browser.until(
             "all are agreed",
             "return connections.every((c) => c.signalingState === 'stable' && c.connectionState === 'connected')",
         );
         browser.press("p");
+        ann.program.event_where("screen", |e| e["on"] == false);
         other.until(
             "the screen is gone",
             "return document.querySelector('.tile[aria-label=\"Bea: screen\"]') === null",
