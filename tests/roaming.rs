@@ -153,7 +153,7 @@ fn a_cable_is_pulled_and_plugged_in_again() {
     pair.what = "cable in again";
     pair.happens(|| world.ip("pub", "link set top1 up"));
     pair.is_back();
-    // The sockets are made anew as well, and where one is back before the first packet is, the call is begun anew.
+    pair.ends_as_it_began();
 }
 
 #[test]

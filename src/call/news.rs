@@ -252,15 +252,14 @@ impl Call {
             Alarm::NoViewport => self.assign(now),
             Alarm::NoPath => self.give_up(id, someone.why_no_path(&self.paths), now),
             Alarm::Seek => self.seek(id, now),
-            Alarm::Unstable if someone.rejoined.is_some_and(|at| now < at + REJOINED) => {
-                self.call_anew(id, now);
-            }
             Alarm::Unstable => {
+                // So soon after the own socket came back they may have given up, and wait to be asked.
+                let rejoined = someone.rejoined.is_some_and(|at| now < at + REJOINED);
                 let since = someone.peer.last_heard();
                 let why = "nothing has come for two seconds".to_owned();
                 self.path(id, PathState::Unstable { since }, why);
                 // One side asks; the other only if that one does not notice, or cannot be heard either.
-                let calls = self.makes_calls_to(id);
+                let calls = rejoined || self.makes_calls_to(id);
                 if let Some(someone) = self.people.get_mut(id) {
                     match calls {
                         true => someone.seek = Some(now),
@@ -281,10 +280,11 @@ impl Call {
             return;
         };
         someone.seek = Some(now + SEEK_AGAIN);
-        self.paths.doubt(now);
-        let Some(someone) = self.people.get_mut(id) else {
-            return;
-        };
+        // For all at once: to ask anew drops what is being asked.
+        if self.doubted.is_none_or(|at| now >= at + SEEK_AGAIN) {
+            self.doubted = Some(now);
+            self.paths.doubt(now);
+        }
         if someone.presence == Presence::Here && someone.peer.is_described() {
             let why = "nothing comes by this path; another is sought".to_owned();
             self.path(id, PathState::Restarting, why);

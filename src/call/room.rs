@@ -84,9 +84,12 @@ impl Call {
         if !someone.peer.is_offering() {
             return;
         }
-        if someone.needs_path() {
+        if someone.peer.is_connected() && someone.peer.is_alive() {
+            // The call stands; another path is asked for again only while nothing comes.
             someone.peer.withdraw_offer();
-            someone.seek_later(now);
+            if someone.needs_path() {
+                someone.seek_later(now);
+            }
         } else {
             self.renew(&member.id, now);
         }

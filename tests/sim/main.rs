@@ -403,6 +403,39 @@ fn who_are_both_silent_are_not_taken_to_be_gone() {
 }
 
 #[test]
+fn a_call_that_recovered_by_itself_stays_when_the_socket_is_made_anew() {
+    let dead = NetemConfig::new().loss(RandomLoss::new(Probability::new(1.0)));
+    for (seed, rejoin) in [(74, World::rejoin_a as fn(&mut World)), (75, World::rejoin_b)] {
+        let mut world = World::new(clean(), seed);
+        world.meet();
+        world.run(5 * SECOND);
+        world.set_line(dead, seed);
+        // One of them seeks another path at once; the offer goes to a socket that the other one no longer has.
+        let both = |world: &World| world.a.has_event(unstable) && world.b.has_event(unstable);
+        world.description_delay = 5 * SECOND;
+        assert!(world.run_until(4 * SECOND, both));
+        world.run(Duration::from_millis(100));
+        world.forget_signals();
+        world.description_delay = Duration::ZERO;
+        world.set_line(clean(), seed);
+        let before = (world.a.seen.len(), world.b.seen.len());
+        let back = |world: &World| world.a.seen.len() > before.0 && world.b.seen.len() > before.1;
+        assert!(
+            world.run_until(3 * SECOND, back),
+            "seed {seed}: {:?}",
+            world.b.events
+        );
+        world.forget_signals();
+        rejoin(&mut world);
+        world.run(10 * SECOND);
+        for side in [&world.a, &world.b] {
+            let calls = side.events.iter().filter(|(_, event)| connected(event));
+            assert_eq!(calls.count(), 1, "seed {seed}: {:?}", side.events);
+        }
+    }
+}
+
+#[test]
 fn a_call_goes_on_over_another_address() {
     let slow = NetemConfig::new().latency(Duration::from_millis(50));
     for (seed, is_rejoined) in [(70, false), (71, true), (72, false), (73, true)] {

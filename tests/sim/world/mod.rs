@@ -167,15 +167,12 @@ impl World {
 
     /// The first one's socket at the meeting point is made anew.
     pub fn rejoin_a(&mut self) {
-        let (ann, bob, now) = (self.a.member(), self.b.member(), self.now);
-        self.a.signals_in.clear();
-        let welcome = ServerMessage::Welcome {
-            id: ann.id.clone(),
-            peers: vec![bob],
-            ice_servers: vec![],
-        };
-        self.a.call.handle_server(welcome, now);
-        self.b.call.handle_server(ServerMessage::PeerJoined(ann), now);
+        rejoin(&mut self.a, &mut self.b, self.now);
+    }
+
+    /// Bob's as well.
+    pub fn rejoin_b(&mut self) {
+        rejoin(&mut self.b, &mut self.a, self.now);
     }
 
     /// What is on its way through the meeting point is lost.
@@ -316,6 +313,19 @@ impl World {
             }
         }
     }
+}
+
+/// A socket at the meeting point is made anew.
+fn rejoin(joiner: &mut Side, other: &mut Side, now: Instant) {
+    let (member, there) = (joiner.member(), other.member());
+    joiner.signals_in.clear();
+    let welcome = ServerMessage::Welcome {
+        id: member.id.clone(),
+        peers: vec![there],
+        ice_servers: vec![],
+    };
+    joiner.call.handle_server(welcome, now);
+    other.call.handle_server(ServerMessage::PeerJoined(member), now);
 }
 
 fn deliver(side: &mut Side, start: Instant, now: Instant) {
