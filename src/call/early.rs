@@ -52,6 +52,11 @@ impl EarlyPackets {
         kept.filter(move |packet| now < packet.at + KEPT_FOR)
     }
 
+    /// A packet is still nobody's; it is kept no longer for that.
+    pub(super) fn put_back(&mut self, packet: EarlyPacket) {
+        self.0.push_back(packet);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

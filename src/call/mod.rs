@@ -107,6 +107,8 @@ pub struct Call {
     targets: Targets,
     viewports: BTreeMap<VideoId, (Size, u32)>,
     wanted_fps: u32,
+    /// When the paths were last doubted because nothing came.
+    doubted: Option<Instant>,
     /// What others report of the own voice.
     reports: Reports,
     news: VecDeque<(PeerId, News)>,
@@ -125,6 +127,7 @@ impl Call {
     pub fn new(config: CallConfig, addresses: Vec<SocketAddr>) -> Self {
         Self {
             wanted_fps: config.fps,
+            doubted: None,
             paths: Paths::new(addresses, config.ice_servers.clone(), config.ice_policy),
             config,
             id: None,

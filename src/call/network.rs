@@ -149,7 +149,9 @@ impl Reception<'_> {
             self.early.keep(source, destination, bytes, self.now);
         } else if !self.early.is_empty() && is_stun(bytes) {
             for packet in self.early.take(self.now) {
-                self.take(packet.source, packet.destination, &packet.bytes);
+                if !self.deliver(packet.source, packet.destination, &packet.bytes) {
+                    self.early.put_back(packet);
+                }
             }
         }
     }

@@ -175,6 +175,12 @@ impl Paths {
             if asked.progress == Progress::Found {
                 continue;
             }
+            if !asked.server.is_udp() {
+                self.out.push_back(PathOutput::Disconnect(asked.id));
+            }
+            // What still comes of the attempt before is nobody's.
+            asked.id = ServerId(self.next);
+            self.next += 1;
             (asked.relay, asked.due) = (None, None);
             asked.bindings.clear();
             asked.progress = Progress::Resolving;

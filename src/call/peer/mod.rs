@@ -52,6 +52,10 @@ const MAX_CATCH_UP: u32 = 4;
 const HURRY: Duration = Duration::from_secs(3);
 const SETTLE: Duration = Duration::from_millis(500);
 
+/// So many messages wait for a channel that takes none; the newest of a kind that replaces an older one always
+/// finds its place.
+const MAX_UNSENT: usize = 256;
+
 /// A drain that finds work due at once more often than this gives the loop back to the others.
 const MAX_IMMEDIATE: usize = 64;
 
@@ -282,7 +286,10 @@ impl Peer {
         self.unsent.retain(|waiting| !waiting.is_replaced_by(message));
         if !self.unsent.is_empty() {
             // In their order.
-            return self.unsent.push(message.clone());
+            if self.unsent.len() < MAX_UNSENT {
+                self.unsent.push(message.clone());
+            }
+            return;
         }
         match channel.write(false, &message.to_bytes()) {
             Ok(true) => {}

@@ -168,9 +168,19 @@ impl Peer {
         self.pending.is_some()
     }
 
-    /// The offer that is out is not to be answered any more.
+    /// The offer that is out is not to be answered any more. The media that it was for are offered with the
+    /// next one.
     pub(in crate::call) fn withdraw_offer(&mut self) {
-        self.pending = None;
+        let changes = self
+            .pending
+            .take()
+            .into_iter()
+            .flat_map(|pending| pending.changes);
+        for change in changes {
+            if let Change::Add(missing) = change {
+                self.asked[missing as usize] = false;
+            }
+        }
     }
 
     /// An offer is out, and an answer that names this one is to it.
