@@ -252,7 +252,13 @@ impl Sound {
                 }
                 true
             }
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+            Err(error) => {
+                // It may be parked with nothing but packets.
+                if matches!(error, TrySendError::Full(_)) {
+                    self.wake();
+                }
+                false
+            }
         }
     }
 
