@@ -26,6 +26,7 @@ export class Local {
   failed = () => {};
   #meter = null;
   #talk = false;
+  #closed = false;
   #turn = Promise.resolve();
 
   /** What is sent now. */
@@ -121,6 +122,7 @@ export class Local {
   /** Shares a screen, a window or a tab; the browser asks which. */
   async share() {
     const stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { ideal: 15, max: 30 } } });
+    if (this.#closed) return stop(stream);
     const [track] = stream.getVideoTracks();
     track.contentHint = "text";
     track.onended = () => this.unshare();
@@ -143,6 +145,7 @@ export class Local {
   }
 
   close() {
+    this.#closed = true; // What the browser still asks for is let go when it comes.
     for (const what of ["camera", "mic", "screen"]) this.#drop(what);
   }
 
@@ -161,6 +164,7 @@ export class Local {
       video: video && { ...CAMERA, ...chosen("videoinput") },
       audio: audio && { ...MIC, ...chosen("audioinput") },
     });
+    if (this.#closed) return stop(stream);
     for (const track of stream.getTracks()) {
       const what = track.kind === "video" ? "camera" : "mic";
       if (what === "camera" && !this.cameraOn) {
@@ -216,4 +220,8 @@ function meter(track) {
       audio.close();
     },
   };
+}
+
+function stop(stream) {
+  for (const track of stream.getTracks()) track.stop();
 }

@@ -11,6 +11,8 @@ const CONNECT_WITHIN = 15_000;
 const ABSENT_AFTER = 5000;
 /** Without a path for so long, it is begun anew, over a fresh connection. */
 const ANEW_AFTER = 30_000;
+/** So many lines wait for a way at most. */
+const UNSAID = 100;
 
 export class Room {
   id = null;
@@ -72,7 +74,16 @@ export class Room {
   }
 
   say(text) {
-    for (const { peer } of this.people.values()) peer.tell({ type: "chat", text });
+    for (const person of this.people.values()) {
+      if (person.unsaid.length < UNSAID) person.unsaid.push(text);
+      this.#sayKept(person);
+    }
+  }
+
+  /** What was written waits for a way. */
+  #sayKept(person) {
+    if (!person.open || !person.peer.connected) return;
+    for (const text of person.unsaid.splice(0)) person.peer.tell({ type: "chat", text });
   }
 
   leave() {
@@ -141,7 +152,7 @@ export class Room {
   #meet({ id, name }) {
     let person = this.people.get(id);
     if (!person) {
-      person = { id, name, here: true, muted: { mic: false, camera: false, screen: false } };
+      person = { id, name, here: true, unsaid: [], muted: { mic: false, camera: false, screen: false } };
       this.people.set(id, person);
       this.#renew(person);
       this.#on.came(person);
@@ -182,6 +193,7 @@ export class Room {
           this.show(person);
           peer.tell({ type: "hello", name: this.#name, version: VERSION });
           this.#tellMute(person);
+          this.#sayKept(person);
         },
         message: (message) => this.#message(person, message),
         track: (what, track) => {
@@ -215,7 +227,10 @@ export class Room {
 
   #moved(person, state) {
     if (state === "closed") return;
-    if (state === "connected") person.trouble = null;
+    if (state === "connected") {
+      person.trouble = null;
+      this.#sayKept(person);
+    }
     person.state = state;
     person.since = performance.now();
     this.#on.changed(person);

@@ -24,6 +24,7 @@ export class Call {
   #lost = false;
   #clocks = [];
   #over = false;
+  #lock = null;
 
   constructor({ url, room, name, local, ended }) {
     this.#local = local;
@@ -44,8 +45,9 @@ export class Call {
       this.#update();
     };
     local.failed = (error, what) => {
-      const { title, text } = deviceTrouble(error, what);
-      this.#tell(`${title}. ${text}`, true);
+      const { title, text, list = [] } = deviceTrouble(error, what);
+      const ways = list.map((way) => way.join(" ")).join("; ");
+      this.#tell(`${title}. ${text} ${ways}`.trim(), true);
       this.#update();
     };
     this.#room = new Room({
@@ -76,6 +78,7 @@ export class Call {
     this.#clocks.forEach(clearInterval);
     this.#room.leave();
     this.#local.close();
+    this.#lock?.then((lock) => lock?.release());
     this.#chat.toggle(false);
     for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
     this.#ended(end);
@@ -224,7 +227,7 @@ export class Call {
   #awake() {
     const ask = () => {
       if (document.hidden || this.#over) return;
-      navigator.wakeLock?.request("screen").catch(() => {}); // Then it dims as always.
+      this.#lock = navigator.wakeLock?.request("screen").catch(() => null); // Then it dims as always.
     };
     document.addEventListener("visibilitychange", ask);
     ask();
