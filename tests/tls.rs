@@ -256,7 +256,7 @@ fn who_speaks_no_tls_to_its_port_is_told_where_to_go() {
     let mut answer = String::new();
     plain.read_to_string(&mut answer).expect("it answers");
     let location = format!("https://{}/lobby?a=b", server.address);
-    assert!(answer.starts_with("HTTP/1.1 308 "), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 307 "), "{answer}");
     assert!(answer.contains(&location), "{answer}");
 
     let ended = Program::start(&args(&format!("ws://{}", server.address), "ann")).ended();

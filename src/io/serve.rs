@@ -152,7 +152,10 @@ impl Server {
             _ => ServeError::Bind(e, at),
         })?;
         let tls = config.tls.clone();
-        let tls = tls.map(|options| Tls::open(options, &tls::own_names(local.ip())));
+        let mut names = tls::own_names(local.ip());
+        let public = config.relay.as_ref().and_then(|relay| relay.public_ip);
+        names.extend(public.map(|ip| ip.to_string()));
+        let tls = tls.map(|options| Tls::open(options, &names));
         let tls = tls.transpose()?;
         let relay = config.relay.clone().map(|options| {
             let at = options.listen;

@@ -142,7 +142,8 @@ pub(super) async fn to_https(headers: HeaderMap, uri: Uri) -> Response {
     match host {
         Some(host) => {
             let to = format!("https://{host}{path}");
-            (StatusCode::PERMANENT_REDIRECT, [(LOCATION, to)], word).into_response()
+            // Not for good: without TLS the same port is plain again.
+            (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, to)], word).into_response()
         }
         None => (
             StatusCode::UPGRADE_REQUIRED,

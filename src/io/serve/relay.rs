@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
@@ -38,6 +38,9 @@ const TRIES: u32 = 1024;
 
 /// So often the system may pick a port that is free for datagrams alone.
 const PICKS: usize = 20;
+
+/// How often the own addresses are looked at, which come and go.
+const LOOK: Duration = Duration::from_secs(10);
 
 const WAKE: Token = Token(0);
 const DATAGRAMS: Token = Token(1);
@@ -107,11 +110,13 @@ impl RelayServer {
                 second,
             });
         }
-        relays.set_own(own_addresses(&options));
+        relays.set_own(own_addresses(options.public_ip));
         let wheel = Wheel {
             stop: Arc::clone(&stop),
             relays,
             opener,
+            public_ip: options.public_ip,
+            looked: clock::now(),
             streams: Streams::new(listener),
             udp,
             second,
@@ -157,6 +162,9 @@ struct Wheel {
     stop: Arc<AtomicBool>,
     relays: Relays,
     opener: Opener,
+    public_ip: Option<IpAddr>,
+    /// When the own addresses were looked at.
+    looked: Instant,
     streams: Streams,
     udp: UdpSocket,
     second: Option<UdpSocket>,
@@ -364,6 +372,11 @@ impl Wheel {
 
     fn handle_timeout(&mut self) {
         let now = clock::now();
+        // While there are allocations this is reached every ten seconds at the latest.
+        if now >= self.looked + LOOK {
+            self.looked = now;
+            self.relays.set_own(own_addresses(self.public_ip));
+        }
         self.relays.handle_timeout(now);
         while let Some(Closed(leg)) = self.relays.poll_closed() {
             self.legs.remove(&leg);
@@ -484,10 +497,10 @@ fn random() -> io::Result<u32> {
 }
 
 /// All addresses of this machine, and the one by which the world reaches it.
-fn own_addresses(options: &RelayOptions) -> Vec<IpAddr> {
+fn own_addresses(public_ip: Option<IpAddr>) -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     let own = interfaces.iter().map(|interface| interface.ip());
-    own.chain(options.public_ip).collect()
+    own.chain(public_ip).collect()
 }
 
 /// The address from which the rest of the world is talked to, or else any that is not this machine's

@@ -239,10 +239,14 @@ fn make(folder: &Path, cert: &Path, key: &Path, names: &[String]) -> Result<(), 
 /// For the user's eyes alone.
 fn write_secret(path: &Path, text: &str) -> io::Result<()> {
     let mut options = std::fs::File::options();
-    options.write(true).create(true).truncate(true);
+    // A new file: one that is there would keep its own permissions.
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    io::Write::write_all(&mut options.open(path)?, text.as_bytes())
+    let fresh = path.with_extension("new");
+    let _ = std::fs::remove_file(&fresh);
+    io::Write::write_all(&mut options.open(&fresh)?, text.as_bytes())?;
+    std::fs::rename(&fresh, path)
 }
 
 /// RFC 7468.
@@ -275,7 +279,13 @@ pub fn own_names(listen: IpAddr) -> Vec<String> {
     if listen.is_unspecified() {
         let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
         let ips = interfaces.iter().map(|interface| interface.ip());
-        names.extend(ips.filter(|ip| !ip.is_loopback()).map(|ip| ip.to_string()));
+        // Addresses that nobody can name, or at which nobody is listened to, come and go: with them the
+        // certificate would be another one at each start.
+        let is_asked_for = |ip: &IpAddr| match ip {
+            IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
+            IpAddr::V6(ip) => listen.is_ipv6() && !ip.is_loopback() && !ip.is_unicast_link_local(),
+        };
+        names.extend(ips.filter(is_asked_for).map(|ip| ip.to_string()));
     } else {
         names.push(listen.to_string());
     }
