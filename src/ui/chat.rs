@@ -193,15 +193,16 @@ impl Ui {
     }
 
     pub(super) fn note(&mut self, entry: Entry) {
-        // Who reads what is older goes on reading it.
-        let before = (self.state.chat.scroll > 0).then(|| self.rows());
         let entries = Arc::make_mut(&mut self.state.chat.entries);
         if entries.len() >= MAX_ENTRIES {
             entries.remove(0);
         }
         entries.push(entry);
-        if let Some(before) = before {
-            self.scroll(self.rows() as isize - before as isize);
+        // Who reads what is older goes on reading it.
+        if self.state.chat.scroll > 0
+            && let Some(area) = layout(&self.state).chat
+        {
+            self.state.chat.scroll += view::rows_of_newest(&self.state.chat, area.width);
         }
     }
 

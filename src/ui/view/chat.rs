@@ -79,6 +79,11 @@ pub fn rows(chat: &Chat, cols: u16) -> usize {
     newest(chat, cols, usize::MAX).len()
 }
 
+/// The rows that the newest entry takes, with its name where that is told.
+pub fn rows_of_newest(chat: &Chat, cols: u16) -> usize {
+    newest(chat, cols, 1).len()
+}
+
 struct Row {
     text: String,
     style: Style,
