@@ -128,7 +128,7 @@ impl Terminal {
         Self::take(log, Purpose::Interface)
     }
 
-    /// Takes the terminal to ask it about itself: nothing is shown but what is [written](write), and what
+    /// Takes the terminal to ask it about itself: nothing is shown but what is [written](write()), and what
     /// is typed meanwhile is not echoed. The signals are to be taken before, and end it as they end the
     /// interface.
     ///
