@@ -1,11 +1,12 @@
 //! The sockets of the relay: a thread of its own, so that neither media waits for rooms nor rooms for
 //! media. One readiness queue, no locks, no allocation for a packet.
 
+mod opener;
 mod streams;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,9 +16,9 @@ use std::time::{Duration, Instant};
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
+use self::opener::Opener;
 use self::streams::Streams;
 use crate::io::clock;
-use crate::io::servers::route;
 use crate::signal::relay::{
     Action, Client, Closed, HEADROOM, LegId, Ports, RelayConfig, Relays, TAILROOM, Wanted,
 };
@@ -30,11 +31,6 @@ const BURST: usize = 128;
 
 /// What the kernel keeps for a socket while the thread is elsewhere: 20 ms of 200 Mbit/s.
 const KERNEL_BUFFER: usize = 1 << 20;
-
-/// Ports that are tried at random for a relayed address, so that nobody guesses them, and then one after
-/// the other from there, before they count as used up.
-const GUESSES: u32 = 16;
-const TRIES: u32 = 1024;
 
 /// So often the system may pick a port that is free for datagrams alone.
 const PICKS: usize = 20;
@@ -332,7 +328,7 @@ impl Wheel {
         alive && state.has_more
     }
 
-    fn handle_client(&mut self, client: Client, bytes: &[u8], now: std::time::Instant, registry: &Registry) {
+    fn handle_client(&mut self, client: Client, bytes: &[u8], now: Instant, registry: &Registry) {
         let (opener, legs) = (&mut self.opener, &mut self.legs);
         let mut open = |wanted: Wanted| opener.open(wanted, legs, registry);
         let action = self
@@ -426,103 +422,11 @@ fn address_for(socket: &UdpSocket, address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Opens sockets to relay from.
-struct Opener {
-    /// The own address to relay from, and the one that the world knows, for IPv4 and IPv6.
-    addresses: [Option<(IpAddr, IpAddr)>; 2],
-    ports: RangeInclusive<u16>,
-    next: u64,
-}
-
-impl Opener {
-    fn new(options: &RelayOptions, local: SocketAddr) -> Self {
-        let of = |is_v6: bool| {
-            let own = if local.ip().is_unspecified() {
-                (local.is_ipv6() || !is_v6).then(|| primary_ip(is_v6)).flatten()
-            } else {
-                Some(local.ip()).filter(|ip| ip.is_ipv6() == is_v6)
-            }?;
-            let public = options.public_ip.filter(|ip| ip.is_ipv6() == is_v6);
-            Some((own, public.unwrap_or(own)))
-        };
-        Self {
-            addresses: [of(false), of(true)],
-            ports: options.ports.clone(),
-            next: FIRST,
-        }
-    }
-
-    fn open(
-        &mut self,
-        Wanted { is_v6, is_even }: Wanted,
-        legs: &mut BTreeMap<LegId, UdpSocket>,
-        registry: &Registry,
-    ) -> io::Result<(LegId, SocketAddr)> {
-        let (own, public) = self.addresses[usize::from(is_v6)].ok_or(io::ErrorKind::Unsupported)?;
-        let count = u32::from(self.ports.end() - self.ports.start()) + 1;
-        let mut last = io::ErrorKind::AddrInUse.into();
-        let mut offset = 0;
-        for at in 0..GUESSES + count.min(TRIES) {
-            offset = match at < GUESSES {
-                true => random()? % count,
-                false => (offset + 1) % count,
-            };
-            let port = self.ports.start() + u16::try_from(offset).expect("below 65536");
-            if is_even && port % 2 == 1 {
-                continue;
-            }
-            match UdpSocket::bind((own, port).into()) {
-                Ok(mut socket) => {
-                    enlarge(&socket);
-                    let id = LegId(self.next);
-                    self.next += 2;
-                    let token = Token(usize::try_from(id.0).map_err(io::Error::other)?);
-                    registry.register(&mut socket, token, Interest::READABLE)?;
-                    legs.insert(id, socket);
-                    return Ok((id, (public, port).into()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
-                // Out of sockets, say: another port is no better.
-                Err(error) => return Err(error),
-            }
-        }
-        Err(last)
-    }
-}
-
-fn random() -> io::Result<u32> {
-    let mut random = [0; 4];
-    getrandom::fill(&mut random).map_err(io::Error::other)?;
-    Ok(u32::from_le_bytes(random))
-}
-
 /// All addresses of this machine, and the one by which the world reaches it.
 fn own_addresses(public_ip: Option<IpAddr>) -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     let own = interfaces.iter().map(|interface| interface.ip());
     own.chain(public_ip).collect()
-}
-
-/// The address from which the rest of the world is talked to, or else any that is not this machine's
-/// alone, or else that.
-fn primary_ip(is_v6: bool) -> Option<IpAddr> {
-    let far: IpAddr = match is_v6 {
-        false => Ipv4Addr::new(192, 0, 2, 1).into(),
-        true => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
-    };
-    let usable = |ip: &IpAddr| match ip {
-        IpAddr::V4(ip) => !is_v6 && !ip.is_link_local(),
-        IpAddr::V6(ip) => is_v6 && !ip.is_unicast_link_local(),
-    };
-    let routed = route((far, 9).into())
-        .ok()
-        .filter(|ip| usable(ip) && !ip.is_loopback());
-    routed.or_else(|| {
-        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-        let mut ips: Vec<IpAddr> = interfaces.iter().map(|i| i.ip()).filter(usable).collect();
-        ips.sort_by_key(IpAddr::is_loopback);
-        ips.first().copied()
-    })
 }
 
 fn enlarge(socket: &UdpSocket) {
