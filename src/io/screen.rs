@@ -24,8 +24,9 @@ use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
 
-pub use self::depth::color_depth;
+pub use self::depth::{ask_tmux, color_depth};
 use self::thread::ScreenThread;
+use super::clock;
 use super::slot::{Gate, Slot, Wake, unpark};
 use super::terminal::input::Reply;
 use super::terminal::{self, TerminalError};
@@ -42,7 +43,7 @@ const REPLIES: usize = 64;
 /// How the screen is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScreenConfig {
-    /// The colours that the terminal is told; `None`: what the environment says it can show.
+    /// The colours that the terminal is told; `None`: what the environment says it can show, or itself.
     pub depth: Option<ColorDepth>,
     /// How pictures are drawn; `None`: the best that the terminal is known to show.
     pub mode: Option<RenderMode>,
@@ -129,14 +130,19 @@ struct Shared {
 ///
 /// No thread can be started.
 pub fn start(config: ScreenConfig) -> Result<Screen, TerminalError> {
-    let depth = config
-        .depth
-        .unwrap_or_else(|| color_depth(|name| std::env::var(name).ok()));
-    let config = ScreenConfig {
-        depth: Some(depth),
-        ..config
-    };
-    start_on(config, Box::new(terminal::write))
+    let screen = start_on(config, Box::new(terminal::write))?;
+    if config.depth.is_none() {
+        let replies = screen.replies();
+        depth::ask_tmux(variable, move |truecolor| {
+            replies.put(Reply::Colours { truecolor }, clock::now());
+        });
+    }
+    Ok(screen)
+}
+
+/// A variable of the environment.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Starts the thread, writing to `sink`.

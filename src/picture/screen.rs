@@ -102,6 +102,11 @@ impl Screen {
         self.size
     }
 
+    /// The colours that the terminal is told.
+    pub const fn depth(&self) -> ColorDepth {
+        self.depth
+    }
+
     /// With what pictures are drawn.
     pub const fn glyphs(&self) -> Glyphs {
         self.glyphs
@@ -111,6 +116,14 @@ impl Screen {
     pub fn set_glyphs(&mut self, glyphs: Glyphs) {
         if glyphs != self.glyphs {
             self.glyphs = glyphs;
+            self.resize(self.size);
+        }
+    }
+
+    /// Sets the colours that the terminal is told.
+    pub fn set_depth(&mut self, depth: ColorDepth) {
+        if depth != self.depth {
+            self.depth = depth;
             self.resize(self.size);
         }
     }

@@ -3,13 +3,13 @@
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::report::{Check, Finding, Verdict};
 use crate::io::clock;
-use crate::io::screen::color_depth;
-use crate::io::screen::known::{GRAPHICS, Known, WHO, is_nested};
+use crate::io::screen::ask_tmux;
+use crate::io::screen::known::{self, Known, is_nested};
 use crate::io::terminal::input::Reply;
 use crate::io::terminal::{self, Terminal};
 use crate::picture::{ColorDepth, Glyphs, RenderMode};
@@ -89,10 +89,8 @@ async fn ask(depth: Option<ColorDepth>) -> Result<Facts, String> {
         })
         .map_err(|error| error.to_string())?;
     let is_nested = is_nested(get);
-    let mut questions = WHO.to_vec();
-    if !is_nested {
-        questions.extend_from_slice(GRAPHICS);
-    }
+    let mut questions = Vec::new();
+    known::ask(get, &mut questions);
     questions.extend_from_slice(LAST);
     let mut known = Known::default();
     let (mut name, mut is_synchronized) = (None, false);
@@ -113,10 +111,17 @@ async fn ask(depth: Option<ColorDepth>) -> Result<Facts, String> {
         Ok(asked) => asked.map(|()| true)?,
         Err(_) => false,
     };
+    let (told, tmux) = oneshot::channel();
+    ask_tmux(get, move |truecolor| {
+        let _ = told.send(truecolor);
+    });
+    if let Ok(Ok(truecolor)) = timeout(ANSWERS_WITHIN, tmux).await {
+        known.learn(&Reply::Colours { truecolor });
+    }
     let size = terminal.size();
     let mut facts = Facts {
         size,
-        depth: depth.unwrap_or_else(|| color_depth(get)),
+        depth: depth.unwrap_or_else(|| known.depth(get)),
         is_no_color: get("NO_COLOR").is_some_and(|value| !value.is_empty()),
         name,
         glyphs: known.glyphs(get),

@@ -70,6 +70,14 @@ impl Composer {
         }
     }
 
+    /// Colours are those of this depth from now on; says whether that is news.
+    pub(super) fn depth(&mut self, depth: ColorDepth) -> bool {
+        let is_news = depth != self.screen.depth();
+        self.screen.set_depth(depth);
+        self.is_stale |= is_news;
+        is_news
+    }
+
     /// Pictures are drawn with these from now on.
     pub(super) fn glyphs(&mut self, glyphs: Glyphs) {
         self.screen.set_glyphs(glyphs);

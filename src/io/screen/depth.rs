@@ -1,4 +1,7 @@
-//! How many colours the terminal can show, by what its environment says.
+//! How many colours the terminal can show, by what its environment and tmux say.
+
+use std::process::{Command, Stdio};
+use std::thread;
 
 use crate::picture::ColorDepth;
 
@@ -36,6 +39,32 @@ pub fn color_depth(get: impl Fn(&str) -> Option<String>) -> ColorDepth {
     ColorDepth::Ansi16
 }
 
+/// Where this runs in tmux and nothing says what the terminal outside of it shows, asks tmux, which knows,
+/// and hands on whether that is 24-bit colours. Does not wait for the answer.
+pub fn ask_tmux(get: impl Fn(&str) -> Option<String>, told: impl FnOnce(bool) + Send + 'static) {
+    let is_unknown = matches!(color_depth(&get), ColorDepth::Ansi256 | ColorDepth::Ansi16);
+    if !is_unknown || get("TMUX").is_none_or(|socket| socket.is_empty()) {
+        return;
+    }
+    let ask = move || {
+        let answer = Command::new("tmux")
+            .args(["display-message", "-p", "#{client_termfeatures}"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .output();
+        if let Ok(answer) = answer {
+            told(is_truecolor(&String::from_utf8_lossy(&answer.stdout)));
+        }
+    };
+    // Without a thread it stays as the environment says.
+    let _ = thread::Builder::new().name("tmux".to_owned()).spawn(ask);
+}
+
+/// `256,bpaste,RGB,title`.
+fn is_truecolor(features: &str) -> bool {
+    features.trim().split(',').any(|feature| feature == "RGB")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +74,13 @@ mod tests {
             let found = variables.iter().find(|(variable, _)| *variable == name);
             found.map(|(_, value)| (*value).to_owned())
         })
+    }
+
+    #[test]
+    fn tmux_names_what_the_terminal_outside_can_do() {
+        assert!(is_truecolor("256,bpaste,RGB,title\n"));
+        assert!(!is_truecolor("256,bpaste,title\n"));
+        assert!(!is_truecolor(""));
     }
 
     #[test]

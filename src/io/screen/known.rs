@@ -1,15 +1,29 @@
 //! What is asked of a terminal about itself, and what is known of those that answer by name.
 
+use super::depth::color_depth;
 use crate::io::terminal::input::Reply;
-use crate::picture::{Glyphs, RenderMode};
+use crate::picture::{ColorDepth, Glyphs, RenderMode};
 use crate::units::{Cells, Size};
 
 /// Asks for name and version (XTVERSION), and for the sizes in pixels of a cell and of all.
-pub(in crate::io) const WHO: &[u8] = b"\x1b[>q\x1b[16t\x1b[14t";
+const WHO: &[u8] = b"\x1b[>q\x1b[16t\x1b[14t";
+
+/// Asks how it keeps a 24-bit colour (DECRQSS of SGR): who knows none keeps another, or none. Not sent to
+/// tmux and screen, which do not hand it on.
+const COLOURS: &[u8] = b"\x1b[48;2;1;2;3m\x1bP$qm\x1b\\\x1b[m";
 
 /// Asks whether kitty's graphics protocol is understood. Not sent to tmux and screen, which take it for
 /// a window's title.
-pub(in crate::io) const GRAPHICS: &[u8] = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\";
+const GRAPHICS: &[u8] = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\";
+
+/// All that is asked, but for the last question, which every terminal answers.
+pub(in crate::io) fn ask(get: impl Fn(&str) -> Option<String>, out: &mut Vec<u8>) {
+    out.extend_from_slice(WHO);
+    if !is_nested(get) {
+        out.extend_from_slice(COLOURS);
+        out.extend_from_slice(GRAPHICS);
+    }
+}
 
 /// The richest glyphs that a terminal draws by itself, or as its usual fonts have them: its name, the
 /// first version that does (0: all), the glyphs. Later lines win.
@@ -54,6 +68,8 @@ pub(in crate::io) struct Known {
     area: Option<Size>,
     kitty: bool,
     sixel: bool,
+    /// It keeps 24-bit colours, or tmux says that the one outside does.
+    truecolor: bool,
 }
 
 impl Known {
@@ -66,6 +82,7 @@ impl Known {
             Reply::Area(size) => self.area = Some(*size).filter(is_size),
             Reply::Graphics(understood) => self.kitty = *understood,
             Reply::Attributes { sixel } => self.sixel = *sixel,
+            Reply::Colours { truecolor } => self.truecolor = *truecolor,
             Reply::Status | Reply::Synchronized(_) => {}
         }
     }
@@ -82,11 +99,29 @@ impl Known {
             .filter(|cell| (2..=128).contains(&cell.width) && (4..=256).contains(&cell.height))
     }
 
+    /// The colours to use. `get` reads a variable of the environment, which speaks first: over SSH it
+    /// seldom says that the terminal has true colour, and the terminal does.
+    pub(in crate::io) fn depth(&self, get: impl Fn(&str) -> Option<String>) -> ColorDepth {
+        let depth = color_depth(&get);
+        // All that are known by name have it; tmux hands on what the one outside can show.
+        let is_known = || {
+            let named = self.version.as_deref().and_then(named);
+            self.truecolor || (named.is_some() && !self.is_nested(&get))
+        };
+        match depth {
+            ColorDepth::Ansi256 | ColorDepth::Ansi16 if is_known() => ColorDepth::Truecolor,
+            _ => depth,
+        }
+    }
+
+    fn is_nested(&self, get: impl Fn(&str) -> Option<String>) -> bool {
+        is_nested(get) || self.version.as_ref().is_some_and(|name| name.starts_with("tmux"))
+    }
+
     /// The best way to draw on it. `get` reads a variable of the environment.
     pub(in crate::io) fn best(&self, get: impl Fn(&str) -> Option<String>) -> RenderMode {
-        let is_nested = is_nested(&get) || self.version.as_ref().is_some_and(|name| name.starts_with("tmux"));
         match (self.kitty, self.sixel) {
-            _ if is_nested => RenderMode::Glyphs(Glyphs::Half),
+            _ if self.is_nested(&get) => RenderMode::Glyphs(Glyphs::Half),
             (true, _) => RenderMode::Kitty,
             (_, true) => RenderMode::Sixel,
             _ => RenderMode::Glyphs(self.glyphs(get)),
@@ -223,6 +258,33 @@ mod tests {
             Glyphs::Half,
             "who answers knows better"
         );
+    }
+
+    #[test]
+    fn a_terminal_says_that_it_has_true_colour_where_the_environment_does_not() {
+        let depth = |replies: &[Reply], env: &[(&str, &str)]| {
+            let mut known = Known::default();
+            replies.iter().for_each(|reply| known.learn(reply));
+            known.depth(get(env))
+        };
+        let version = |name: &str| Reply::Version(name.to_owned());
+        let truecolor = Reply::Colours { truecolor: true };
+        let xterm = [("TERM", "xterm-256color")];
+        assert_eq!(depth(&[], &xterm), ColorDepth::Ansi256);
+        assert_eq!(depth(&[version("XTerm(379)")], &xterm), ColorDepth::Ansi256);
+        assert_eq!(
+            depth(&[version("XTerm(379)"), truecolor.clone()], &xterm),
+            ColorDepth::Truecolor
+        );
+        assert_eq!(
+            depth(&[version("Konsole 22.12.3")], &xterm),
+            ColorDepth::Truecolor
+        );
+        assert_eq!(depth(&[version("tmux 3.4")], &xterm), ColorDepth::Ansi256);
+        let tmux = [("TERM", "tmux-256color"), ("TMUX", "/tmp/x,1,0")];
+        assert_eq!(depth(&[version("kitty(0.40.0)")], &tmux), ColorDepth::Ansi256);
+        let none = [("TERM", "xterm-256color"), ("NO_COLOR", "1")];
+        assert_eq!(depth(&[truecolor], &none), ColorDepth::Mono);
     }
 
     #[test]

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::compose::Composer;
-use super::known::{self, GRAPHICS, Known, WHO};
+use super::known::{self, Known};
 use super::pace::{Pace, Turn};
 use super::pixels::Protocol;
-use super::{ScreenConfig, Shared, Sink, Watched};
+use super::{ScreenConfig, Shared, Sink, Watched, color_depth, variable};
 use crate::io::clock::{self, now};
 use crate::io::terminal::input::Reply;
 use crate::io::terminal::{self, test_panic};
@@ -85,7 +85,7 @@ impl<'a> ScreenThread<'a> {
             replies,
             sink,
             pace: Pace::new(config.rate, now),
-            composer: Composer::new(config.depth.unwrap_or_default()),
+            composer: Composer::new(config.depth.unwrap_or_else(|| color_depth(variable))),
             watched: Arc::default(),
             own: None,
             own_due: now,
@@ -155,24 +155,34 @@ impl<'a> ScreenThread<'a> {
                     self.pace.probe_answered(at);
                     // The answers come in the order of the questions, and this was the last.
                     if !std::mem::replace(&mut self.is_known, true) {
+                        self.choose_depth();
                         self.choose_mode();
                     }
                 }
+                // tmux answers beside the terminal.
+                Reply::Colours { .. } if self.is_known => self.choose_depth(),
                 Reply::Version(_)
                 | Reply::Cell(_)
                 | Reply::Area(_)
                 | Reply::Graphics(_)
+                | Reply::Colours { .. }
                 | Reply::Synchronized(_) => {}
             }
         }
         any
     }
 
+    /// Shows the colours that were asked for, or those that the terminal is known to have.
+    fn choose_depth(&mut self) {
+        if self.config.depth.is_none() && self.composer.depth(self.known.depth(variable)) {
+            self.is_stale = true;
+        }
+    }
+
     /// Draws as was asked for, or as is best for what is known of the terminal.
     fn choose_mode(&mut self) {
-        let get = |name: &str| std::env::var(name).ok();
         let size = self.cell_size();
-        match self.config.mode.unwrap_or_else(|| self.known.best(get)) {
+        match self.config.mode.unwrap_or_else(|| self.known.best(variable)) {
             RenderMode::Glyphs(glyphs) => self.composer.glyphs(glyphs),
             RenderMode::Kitty => self.composer.pixels(Protocol::Kitty, size),
             RenderMode::Sixel => self.composer.pixels(Protocol::Sixel, size),
@@ -187,8 +197,7 @@ impl<'a> ScreenThread<'a> {
     /// Pixels that were not asked for are given up where the line is too slow for them.
     fn spare_the_line(&mut self) {
         if self.config.mode.is_none() && self.composer.is_starved() {
-            let get = |name: &str| std::env::var(name).ok();
-            self.composer.glyphs(self.known.glyphs(get));
+            self.composer.glyphs(self.known.glyphs(variable));
             self.mode_chosen();
         }
     }
@@ -245,10 +254,7 @@ impl<'a> ScreenThread<'a> {
         self.out.clear();
         if self.pace.asks(now) {
             if !std::mem::replace(&mut self.was_asked, true) {
-                self.out.extend_from_slice(WHO);
-                if !known::is_nested(|name| std::env::var(name).ok()) {
-                    self.out.extend_from_slice(GRAPHICS);
-                }
+                known::ask(variable, &mut self.out);
             }
             self.out.extend_from_slice(PROBE);
         }

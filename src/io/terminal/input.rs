@@ -47,6 +47,11 @@ pub enum Reply {
     Area(Size),
     /// To a query of kitty's graphics protocol: whether it is understood.
     Graphics(bool),
+    /// To `DCS $ q m` (DECRQSS of SGR) while the ground is of the colour 1, 2, 3.
+    Colours {
+        /// It is kept as it is.
+        truecolor: bool,
+    },
     /// To `CSI ? 2026 $ p` (DECRQM): whether synchronized updates are known.
     Synchronized(bool),
 }
@@ -124,7 +129,9 @@ impl Parser {
         match self.rest.as_slice() {
             _ if self.paste.is_some() => None,
             [] => None,
-            [0x1b, b'[', b'?' | b'>', ..] | [0x1b, b'P', b'>', ..] | [0x1b, b'_', b'G', ..] => Some(ANSWER),
+            [0x1b, b'[', b'?' | b'>', ..] | [0x1b, b'P', b'>' | b'0' | b'1', ..] | [0x1b, b'_', b'G', ..] => {
+                Some(ANSWER)
+            }
             _ => Some(KEY),
         }
     }
@@ -253,6 +260,14 @@ fn reply(sequence: &[u8]) -> Option<Reply> {
     let text = std::str::from_utf8(sequence.get(1..)?).ok()?;
     if let Some(version) = text.strip_prefix("P>|").and_then(|t| t.strip_suffix("\x1b\\")) {
         return Some(Reply::Version(version.to_owned()));
+    }
+    if let Some(graphics) = text.strip_prefix("P1$r").and_then(|t| t.strip_suffix("m\x1b\\")) {
+        // Between model and colour may stand the number of a colour space, mostly an empty one.
+        let mut parts = graphics.split([':', ';']).filter(|part| !part.is_empty());
+        let is_ground = parts.any(|part| part == "48") && parts.next() == Some("2");
+        let colour: Vec<_> = parts.collect();
+        let truecolor = is_ground && colour.windows(3).any(|window| window == ["1", "2", "3"]);
+        return Some(Reply::Colours { truecolor });
     }
     if let Some(answer) = text.strip_prefix("_G").and_then(|t| t.strip_suffix("\x1b\\")) {
         return Some(Reply::Graphics(answer.ends_with(";OK")));

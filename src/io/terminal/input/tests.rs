@@ -36,6 +36,14 @@ fn answers_are_read() {
         (b"\x1b_Gi=31;OK\x1b\\", Reply::Graphics(true)),
         (b"\x1b_Gi=31;EINVAL:no\x1b\\", Reply::Graphics(false)),
         (b"\x1b[?2026;2$y", Reply::Synchronized(true)),
+        (
+            b"\x1bP1$r0;48:2::1:2:3m\x1b\\",
+            Reply::Colours { truecolor: true },
+        ),
+        (b"\x1bP1$r0;48;2;1;2;3m\x1b\\", Reply::Colours { truecolor: true }),
+        (b"\x1bP1$r48:2:1:1:2:3m\x1b\\", Reply::Colours { truecolor: true }),
+        (b"\x1bP1$r0;48:5:16m\x1b\\", Reply::Colours { truecolor: false }),
+        (b"\x1bP1$r0m\x1b\\", Reply::Colours { truecolor: false }),
         (b"\x1b[?2026;0$y", Reply::Synchronized(false)),
     ] {
         assert_eq!(all(&[bytes]), [Event::Reply(wanted)], "{}", bytes.escape_ascii());
