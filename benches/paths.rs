@@ -25,7 +25,7 @@ fn main() {
 #[cfg(target_os = "linux")]
 mod situations {
     use crate::parts::Parts;
-    use crate::support::network::{Nat, SERVER, Tls, Wall, World, certificate};
+    use crate::support::network::{Meeting, Nat, Relay, Wall, World, certificate};
     use crate::support::program::Program;
 
     const RUNS: usize = 20;
@@ -36,15 +36,10 @@ mod situations {
         what: &'static str,
         homes: [Option<(Nat, Wall)>; 2],
         relay: Relay,
+        /// The web's port alone is open to the first.
+        tls: bool,
         /// Milliseconds.
         at_most: f64,
-    }
-
-    #[derive(Clone, Copy, PartialEq)]
-    enum Relay {
-        Own,
-        Coturn,
-        CoturnTls,
     }
 
     const NAT: Option<(Nat, Wall)> = Some((Nat::PortRestricted, Wall::Open));
@@ -64,49 +59,23 @@ mod situations {
             what,
             homes,
             relay,
+            tls: matches!(homes[0], Some((_, Wall::WebAlone))),
             at_most,
         }
     }
 
-    const SITUATIONS: [Situation; 8] = [
+    #[rustfmt::skip]
+    const SITUATIONS: [Situation; 10] = [
         situation("one", "one network", [None, None], Relay::Own, 150.0),
         situation("out", "NAT to public", [NAT, None], Relay::Own, 400.0),
         situation("two", "NAT to NAT", [NAT, NAT], Relay::Own, 400.0),
-        situation(
-            "sy1",
-            "symmetric and NAT, own relay",
-            [SYMMETRIC, NAT],
-            Relay::Own,
-            600.0,
-        ),
-        situation(
-            "sy2",
-            "symmetric on both, own relay",
-            [SYMMETRIC, SYMMETRIC],
-            Relay::Own,
-            600.0,
-        ),
-        situation(
-            "co2",
-            "symmetric on both, coturn",
-            [SYMMETRIC, SYMMETRIC],
-            Relay::Coturn,
-            600.0,
-        ),
-        situation(
-            "tcp",
-            "UDP blocked, own relay by TCP",
-            [NO_UDP, NAT],
-            Relay::Own,
-            600.0,
-        ),
-        situation(
-            "tls",
-            "only TCP 443, coturn by TLS",
-            [WEB, NAT],
-            Relay::CoturnTls,
-            600.0,
-        ),
+        situation("sy1", "symmetric and NAT, own relay", [SYMMETRIC, NAT], Relay::Own, 600.0),
+        situation("sy2", "symmetric on both, own relay", [SYMMETRIC, SYMMETRIC], Relay::Own, 600.0),
+        situation("co2", "symmetric on both, coturn", [SYMMETRIC, SYMMETRIC], Relay::Coturn, 600.0),
+        situation("tcp", "UDP blocked, own relay by TCP", [NO_UDP, NAT], Relay::Own, 600.0),
+        situation("cot", "UDP blocked, coturn by TCP", [NO_UDP, NAT], Relay::Coturn, 600.0),
+        situation("tls", "only TCP 443, own relay by TLS", [WEB, NAT], Relay::Own, 600.0),
+        situation("ctl", "only TCP 443, coturn by TLS", [WEB, NAT], Relay::Coturn, 600.0),
     ];
 
     pub fn measure(parts: &Parts) {
@@ -135,42 +104,15 @@ mod situations {
     fn run(situation: &Situation) -> Option<Vec<f64>> {
         let mut world = World::new(situation.name, situation.homes)?;
         let folder = tempfile::tempdir().expect("a folder");
-        let tls = (situation.relay == Relay::CoturnTls).then(|| certificate(folder.path()));
-        let _server = match (situation.relay, &tls) {
-            (Relay::Own, _) => world.serve(&["--turn-allow-private"]),
-            (_, Some(tls)) => {
-                world.coturn(3479, &["--tls-listening-port=443", &tls.cert, &tls.pkey]);
-                foreign(&world, "turns:10.50.0.10:443")
-            }
-            (_, None) => {
-                world.coturn(3479, &["--no-tls"]);
-                foreign(&world, "turn:10.50.0.10:3479?transport=tcp")
-            }
-        };
-        Some((0..RUNS).map(|_| connect(&world, tls.as_ref())).collect())
+        let tls = situation.tls.then(|| certificate(folder.path()));
+        let meeting = world.meet(situation.relay, tls.as_ref());
+        Some((0..RUNS).map(|_| connect(&world, &meeting)).collect())
     }
 
-    fn foreign(world: &World, more: &str) -> Program {
-        world.serve(&[
-            "--no-turn",
-            "--turn-secret",
-            "common",
-            "--ice-server",
-            "stun:10.50.0.10:3479",
-            "--ice-server",
-            "turn:10.50.0.10:3479",
-            "--ice-server",
-            more,
-        ])
-    }
-
-    fn connect(world: &World, tls: Option<&Tls>) -> f64 {
-        let mut first = match tls {
-            Some(tls) => world.join_trusting(tls, "p1", SERVER),
-            None => world.join("p1", SERVER, &[]),
-        };
+    fn connect(world: &World, meeting: &Meeting) -> f64 {
+        let mut first = world.join_at("p1", meeting, &[]);
         first.event("joined");
-        let mut second = world.join("p2", SERVER, &[]);
+        let mut second = world.join_at("p2", meeting, &[]);
         let ms = |side: &mut Program| side.event("connected")["ms"].as_f64().expect("a time");
         let longest = ms(&mut first).max(ms(&mut second));
         first.leave();

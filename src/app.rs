@@ -137,9 +137,13 @@ async fn serve(args: ServeArgs) -> Result<(), Failure> {
             let _ = writeln!(out, "  {}", url.replacen("http", "ws", 1));
         }
         if let Some(relay) = &relay {
+            let here = match fingerprint {
+                Some(_) => "; TLS at the same port as the rooms",
+                None => "",
+            };
             let _ = writeln!(
                 out,
-                "and STUN and TURN at {relay} (UDP and TCP), for those behind NAT"
+                "and STUN and TURN at {relay} (UDP and TCP{here}), for those behind NAT"
             );
         }
         if let Some(fingerprint) = &fingerprint {

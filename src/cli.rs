@@ -215,7 +215,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:7880")]
     pub listen: SocketAddr,
     /// The server's certificate, and those between it and its authority (PEM): https: and wss: instead of
-    /// http: and ws:; read again when it is renewed
+    /// http: and ws:; read again when it is renewed. TURN is spoken over TLS at the same port
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
     /// Its key (PEM)

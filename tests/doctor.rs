@@ -9,6 +9,7 @@ mod pulse;
 mod support;
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use facetty::units::Cells;
@@ -77,7 +78,7 @@ fn doctor(args: &[&str], env: &[(&str, &str)]) -> Report {
 }
 
 /// A meeting point with its relay, and its URL.
-fn serve() -> (Program, String) {
+fn serve(more: &[&str]) -> (Program, String) {
     let all = [
         "serve",
         "--headless",
@@ -86,7 +87,7 @@ fn serve() -> (Program, String) {
         "--turn-listen",
         "0.0.0.0:0",
     ];
-    let mut server = Program::start(&all);
+    let mut server = Program::start(&[&all, more].concat());
     let url = server.event("serving")["url"].as_str().expect("a URL").to_owned();
     (server, url)
 }
@@ -96,7 +97,7 @@ fn where_all_is_well_it_says_so() {
     with_private_server("where_all_is_well_it_says_so", |sound| {
         let folder = tempfile::tempdir().expect("a folder");
         let _voice = sound.play(&pulse::tone(folder.path(), 440.0), "feed-a");
-        let (_server, url) = serve();
+        let (_server, url) = serve(&[]);
         let args = [
             "--server",
             &url,
@@ -145,6 +146,39 @@ fn where_all_is_well_it_says_so() {
         }
         assert!(!screen.contains('✗') && !screen.contains('…'), "{screen}");
     });
+}
+
+/// A certificate that nobody has signed but itself, and its key: files.
+fn certificate(folder: &Path, name: &str) -> [String; 2] {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = rcgen::CertificateParams::new([name.to_owned()])
+        .and_then(|certificate| certificate.self_signed(&key))
+        .expect("a certificate");
+    let parts = [
+        ("CERTIFICATE", certificate.der().to_vec()),
+        ("PRIVATE KEY", key.serialize_der()),
+    ];
+    parts.map(|(label, der)| {
+        let path = folder.join(label);
+        std::fs::write(&path, pem(label, &der)).expect("a file");
+        path.to_string_lossy().into_owned()
+    })
+}
+
+#[test]
+fn a_meeting_point_that_speaks_tls_relays_at_the_same_port() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [cert, key] = certificate(folder.path(), "localhost");
+    let (_server, url) = serve(&["--tls-cert", &cert, "--tls-key", &key]);
+    let port = url.rsplit(':').next().expect("a port");
+    let url = format!("wss://localhost:{port}");
+    let report = doctor(
+        &[&["--server", &url][..], &NOTHING].concat(),
+        &[("SSL_CERT_FILE", &cert)],
+    );
+    report.says("server", "ok", &[&url, "trusted"]);
+    let place = format!("localhost:{port} relays from");
+    report.says("turn-tls", "ok", &[&place, "there and back"]);
 }
 
 /// A port at which nobody listens.
@@ -387,19 +421,7 @@ fn a_wrong_password_and_a_certificate_that_is_not_trusted_are_told() {
         return;
     };
     let folder = tempfile::tempdir().expect("a folder");
-    let key = rcgen::KeyPair::generate().expect("a key");
-    let certificate = rcgen::CertificateParams::new(["10.50.0.1".to_owned()])
-        .and_then(|certificate| certificate.self_signed(&key))
-        .expect("a certificate");
-    let parts = [
-        ("CERTIFICATE", certificate.der().to_vec()),
-        ("PRIVATE KEY", key.serialize_der()),
-    ];
-    let [cert, pkey] = parts.map(|(label, der)| {
-        let path = folder.path().join(label);
-        std::fs::write(&path, pem(label, &der)).expect("a file");
-        path.to_string_lossy().into_owned()
-    });
+    let [cert, pkey] = certificate(folder.path(), "10.50.0.1");
     let [_, _, outside] = home.spaces();
     let coturn = Command::new("ip")
         .args([

@@ -6,7 +6,7 @@
 mod support;
 
 use serde_json::Value;
-use support::network::{Nat, SERVER, Wall, World, certificate};
+use support::network::{Nat, Relay, Wall, World, certificate};
 use support::program::Program;
 use support::socket::Socket;
 
@@ -38,6 +38,14 @@ fn both_are(event: &Value, kind: &str) {
     );
 }
 
+fn is_relayed_by(event: &Value, transport: &str) {
+    assert_eq!(
+        (event["local"].as_str(), event["transport"].as_str()),
+        (Some("relay"), Some(transport))
+    );
+}
+
+const RELAYS: [Relay; 2] = [Relay::Own, Relay::Coturn];
 const RESTRICTED: Option<(Nat, Wall)> = Some((Nat::PortRestricted, Wall::Open));
 const SYMMETRIC: Option<(Nat, Wall)> = Some((Nat::Symmetric, Wall::Open));
 
@@ -84,14 +92,16 @@ fn two_homes_with_the_same_addresses_reach_each_other() {
 #[test]
 fn a_symmetric_nat_on_one_side_or_both_takes_the_relay() {
     for (name, homes) in [("sy1", [SYMMETRIC, RESTRICTED]), ("sy2", [SYMMETRIC, SYMMETRIC])] {
-        let Some(world) = World::new(name, homes) else {
-            return;
-        };
-        let _server = world.serve(&["--turn-allow-private"]);
-        let (mut a, mut b) = world.both();
-        for event in connects("symmetric, own relay", &mut a, &mut b) {
-            assert!(!is_direct(&event), "{event}");
-            assert_eq!(event["transport"], "udp");
+        for relay in RELAYS {
+            let Some(mut world) = World::new(name, homes) else {
+                return;
+            };
+            let meeting = world.meet(relay, None);
+            let (mut a, mut b) = world.both_at(&meeting);
+            for event in connects(&format!("{name}, {relay:?}"), &mut a, &mut b) {
+                // By TCP where this machine is too slow for UDP to be first.
+                assert!(!is_direct(&event), "{event}");
+            }
         }
     }
 }
@@ -112,101 +122,60 @@ fn the_relay_joins_two_of_its_own_without_being_opened() {
 #[test]
 fn where_udp_is_blocked_the_relay_is_reached_by_tcp() {
     let blocked = Some((Nat::PortRestricted, Wall::NoUdp));
-    let Some(world) = World::new("tcp", [blocked, RESTRICTED]) else {
-        return;
-    };
-    let _server = world.serve(&["--turn-allow-private"]);
-    let (mut a, mut b) = world.both();
-    let [inside, _] = connects("UDP blocked, own relay", &mut a, &mut b);
-    assert_eq!(
-        (&inside["local"], &inside["transport"]),
-        (&"relay".into(), &"tcp".into())
-    );
-}
-
-#[test]
-fn a_foreign_relay_serves_as_well() {
-    for (name, home, transport) in [
-        ("ct1", SYMMETRIC, "udp"),
-        ("ct2", Some((Nat::PortRestricted, Wall::NoUdp)), "tcp"),
-    ] {
-        let Some(mut world) = World::new(name, [home, SYMMETRIC]) else {
+    for relay in RELAYS {
+        let Some(mut world) = World::new("tcp", [blocked, RESTRICTED]) else {
             return;
         };
-        world.coturn(3479, &["--no-tls"]);
-        let _server = world.serve(&[
-            "--no-turn",
-            "--turn-secret",
-            "common",
-            "--ice-server",
-            "stun:10.50.0.10:3479",
-            "--ice-server",
-            "turn:10.50.0.10:3479",
-            "--ice-server",
-            "turn:10.50.0.10:3479?transport=tcp",
-        ]);
-        let (mut a, mut b) = world.both();
-        let [inside, _] = connects(&format!("coturn over {transport}"), &mut a, &mut b);
-        assert!(!is_direct(&inside));
-        if transport == "tcp" {
-            assert_eq!(
-                (&inside["local"], &inside["transport"]),
-                (&"relay".into(), &"tcp".into())
-            );
+        let meeting = world.meet(relay, None);
+        let (mut a, mut b) = world.both_at(&meeting);
+        let [inside, _] = connects(&format!("UDP blocked, {relay:?}"), &mut a, &mut b);
+        is_relayed_by(&inside, "tcp");
+    }
+}
+
+/// With the own relay the page, the rooms and the relay are all behind that one port.
+#[test]
+fn where_nothing_but_the_web_gets_out_the_relay_is_reached_by_tls() {
+    let blocked = Some((Nat::PortRestricted, Wall::WebAlone));
+    for (relay, homes) in [
+        (Relay::Own, [blocked, RESTRICTED]),
+        (Relay::Own, [blocked, blocked]),
+        (Relay::Coturn, [blocked, RESTRICTED]),
+    ] {
+        let Some(mut world) = World::new("tls", homes) else {
+            return;
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let meeting = world.meet(relay, Some(&certificate(folder.path())));
+        let (mut a, mut b) = world.both_at(&meeting);
+        let [inside, outside] = connects(&format!("only TCP 443, {relay:?}"), &mut a, &mut b);
+        is_relayed_by(&inside, "tls");
+        if homes[1] == blocked {
+            is_relayed_by(&outside, "tls");
         }
     }
 }
 
 #[test]
-fn where_nothing_but_the_web_gets_out_the_relay_is_reached_by_tls() {
-    let blocked = Some((Nat::PortRestricted, Wall::WebAlone));
-    let Some(mut world) = World::new("tls", [blocked, RESTRICTED]) else {
-        return;
-    };
-    let folder = tempfile::tempdir().expect("a folder");
-    let tls = certificate(folder.path());
-    world.coturn(3479, &["--tls-listening-port=443", &tls.cert, &tls.pkey]);
-    let _server = world.serve(&[
-        "--no-turn",
-        "--turn-secret",
-        "common",
-        "--ice-server",
-        "stun:10.50.0.10:3479",
-        "--ice-server",
-        "turn:10.50.0.10:3479",
-        "--ice-server",
-        "turns:10.50.0.10:443",
-    ]);
-    let mut a = world.join_trusting(&tls, "p1", SERVER);
-    let mut b = world.join("p2", SERVER, &[]);
-    let [inside, _] = connects("only TCP 443, coturn", &mut a, &mut b);
-    assert_eq!(
-        (&inside["local"], &inside["transport"]),
-        (&"relay".into(), &"tls".into())
-    );
-}
-
-#[test]
 fn ipv6_alone_is_enough() {
-    let Some(world) = World::new("six", [None, None]) else {
-        return;
-    };
-    for (name, v4) in [("p1", "10.50.200.5/16"), ("p2", "10.50.150.3/16")] {
-        world.ip(name, &format!("addr del {v4} dev out"));
-    }
-    let _server = world.serve(&["--turn-allow-private"]);
-    let server = "ws://[fd50::10]:7880";
-    let (mut a, mut b) = (world.join("p1", server, &[]), world.join("p2", server, &[]));
-    // Which may be by the relay at first: its neighbours are known to it already.
-    connects("IPv6 alone", &mut a, &mut b);
-    drop((a, b));
-    let relayed = ["--ice-policy", "relay"];
-    let (mut a, mut b) = (
-        world.join("p1", server, &relayed),
-        world.join("p2", server, &relayed),
-    );
-    for event in connects("IPv6 alone, own relay", &mut a, &mut b) {
-        both_are(&event, "relay");
+    for relay in RELAYS {
+        let Some(mut world) = World::new("six", [None, None]) else {
+            return;
+        };
+        for (name, v4) in [("p1", "10.50.200.5/16"), ("p2", "10.50.150.3/16")] {
+            world.ip(name, &format!("addr del {v4} dev out"));
+        }
+        let _meeting = world.meet(relay, None);
+        let server = "ws://[fd50::10]:7880";
+        let both = |more: &[&str]| (world.join("p1", server, more), world.join("p2", server, more));
+        let (mut a, mut b) = both(&[]);
+        // Which may be by the relay at first: its neighbours are known to it already.
+        connects(&format!("IPv6 alone, {relay:?}"), &mut a, &mut b);
+        drop((a, b));
+        let (mut a, mut b) = both(&["--ice-policy", "relay"]);
+        for event in connects(&format!("IPv6 alone, relayed, {relay:?}"), &mut a, &mut b) {
+            both_are(&event, "relay");
+        }
     }
 }
 

@@ -214,15 +214,7 @@ fn a_relay_is_started_anew() {
         return;
     };
     let relay = world.coturn(3479, &["--no-tls"]);
-    let _server = world.serve(&[
-        "--no-turn",
-        "--turn-secret",
-        "common",
-        "--ice-server",
-        "stun:10.50.0.10:3479",
-        "--ice-server",
-        "turn:10.50.0.10:3479",
-    ]);
+    let _server = world.serve_beside(&["stun:10.50.0.10:3479", "turn:10.50.0.10:3479"]);
     let mut pair = Pair::connected("relay started anew", world.both());
     pair.happens(|| {
         world.kill(&relay);
@@ -240,15 +232,7 @@ fn another_relay_takes_over() {
     };
     let ports = [3479, 3480];
     let relays = ports.map(|port| world.coturn(port, &["--no-tls"]));
-    let _server = world.serve(&[
-        "--no-turn",
-        "--turn-secret",
-        "common",
-        "--ice-server",
-        "turn:10.50.0.10:3479",
-        "--ice-server",
-        "turn:10.50.0.10:3480",
-    ]);
+    let _server = world.serve_beside(&["turn:10.50.0.10:3479", "turn:10.50.0.10:3480"]);
     let mut pair = Pair::connected("one relay of two dies", world.both());
     // Whichever of them it is that they use.
     for (relay, port) in relays.iter().zip(ports) {

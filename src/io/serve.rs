@@ -4,6 +4,7 @@
 //! bounded queue and is given what to send through another one. The owner never waits for a
 //! reader: what does not fit into a queue ends that socket and no other.
 
+mod accept;
 mod http;
 mod ice;
 pub mod relay;
@@ -17,18 +18,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use axum::Router;
 use axum::routing::get;
-use axum::{Extension, Router};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, sleep_until, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio::time::{sleep_until, timeout};
 
+use self::accept::accept;
 use self::ice::Ice;
 use self::relay::{RelayOptions, RelayServer};
 use self::tls::{Tls, TlsError, TlsOptions};
@@ -45,9 +42,6 @@ const SEND_BUFFER: u32 = 64 * 1024;
 
 /// Messages on their way to the rooms, of all sockets; when it is full they wait in TCP.
 const EVENTS: usize = 256;
-
-/// A request's head must have come within this time, and the next one on a kept connection.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// The good-bye of a closed socket, and of all of them at the end, may take so long.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
@@ -199,7 +193,8 @@ impl Server {
             max_rooms: config.max_rooms,
             max_peers: config.max_peers,
         };
-        let ice = Ice::new(config.timed, config.relay.as_ref(), relay.as_ref());
+        let ice = Ice::new(config.timed, config.relay.as_ref(), relay.as_ref(), tls.is_some());
+        let door = relay.as_ref().map(RelayServer::door);
         let rooms = Rooms::new(limits, config.ice_servers);
         let (events, inbox) = mpsc::channel(EVENTS);
         let (all, alive) = watch::channel(());
@@ -222,7 +217,7 @@ impl Server {
             .with_state(Arc::new(shared));
         tokio::select! {
             () = shutdown => {}
-            () = accept(listener, app, tls) => {}
+            () = accept(listener, app, tls, door) => {}
             () = run_rooms(rooms, inbox) => {}
         }
         // The queues ended with the rooms, and each socket's task says good-bye.
@@ -280,85 +275,6 @@ struct Shared {
     events: mpsc::Sender<Event>,
     /// Held by each socket's task, so that the end can be waited for.
     alive: watch::Receiver<()>,
-}
-
-async fn accept(listener: TcpListener, app: Router, mut tls: Option<Tls>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, from)) => {
-                    let app = app.clone().layer(Extension(http::From(from.ip())));
-                    match &mut tls {
-                        Some(tls) => connections.spawn(serve_https(stream, tls.acceptor(), app)),
-                        None => connections.spawn(serve_http(stream, app)),
-                    };
-                }
-                Err(e) if is_of_one_connection(&e) => {}
-                Err(e) => {
-                    // Out of descriptors or memory: others must go before somebody can come.
-                    tracing::warn!("cannot accept a connection: {e}");
-                    sleep(Duration::from_millis(100)).await;
-                }
-            },
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-fn is_of_one_connection(e: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        e.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
-}
-
-/// TLS, or what is to be said to who speaks none.
-async fn serve_https(stream: TcpStream, acceptor: TlsAcceptor, app: Router) {
-    let mut first = [0];
-    // A handshake begins with 22 (RFC 8446, 5.1), and no method of HTTP does.
-    let shaken = timeout(HEAD_WITHIN, async {
-        match stream.peek(&mut first).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ if first == [22] => acceptor.accept(stream).await.map(Ok),
-            _ => Ok(Err(stream)),
-        }
-    });
-    match shaken.await {
-        Ok(Ok(Ok(stream))) => {
-            let _ = stream.get_ref().0.set_nodelay(true);
-            serve_connection(stream, app).await;
-        }
-        Ok(Ok(Err(stream))) => {
-            let plain = Router::new().fallback(http::to_https);
-            serve_http(stream, plain).await;
-        }
-        Ok(Err(e)) => tracing::debug!("no TLS came of a connection: {e}"),
-        Err(_) => tracing::debug!("a TLS handshake took too long"),
-    }
-}
-
-async fn serve_http(stream: TcpStream, app: Router) {
-    // Offers and candidates are small, and each is waited for.
-    let _ = stream.set_nodelay(true);
-    serve_connection(stream, app).await;
-}
-
-async fn serve_connection<S>(stream: S, app: Router)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(16 * 1024)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
-        .with_upgrades()
-        .await;
-    if let Err(e) = served {
-        tracing::debug!("a connection ended: {e}");
-    }
 }
 
 /// Owns the rooms until no socket can come any more.

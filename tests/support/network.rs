@@ -40,6 +40,23 @@ pub enum Wall {
     WebAlone,
 }
 
+/// Whose relay serves those who need one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Relay {
+    /// The meeting point's own.
+    Own,
+    /// A coturn's.
+    Coturn,
+}
+
+/// Where people meet in a world.
+pub struct Meeting {
+    pub server: Program,
+    url: String,
+    /// The file of who vouches for its certificate.
+    trusted: Option<String>,
+}
+
 /// Namespaces of one test, named after its process; gone when it is dropped.
 pub struct World {
     prefix: String,
@@ -177,19 +194,78 @@ impl World {
 
     /// The meeting point outside, with its own relay.
     pub fn serve(&self, more: &[&str]) -> Program {
+        self.serve_at("[::]:7880", more)
+    }
+
+    /// The meeting point outside, with servers of somebody else's beside it.
+    pub fn serve_beside(&self, urls: &[&str]) -> Program {
+        let named = urls.iter().flat_map(|url| ["--ice-server", url]);
+        let more: Vec<&str> = ["--no-turn", "--turn-secret", "common"]
+            .into_iter()
+            .chain(named)
+            .collect();
+        self.serve(&more)
+    }
+
+    fn serve_at(&self, listen: &str, more: &[&str]) -> Program {
         let relay: &[&str] = match more.contains(&"--no-turn") {
             true => &[],
             false => &["--turn-listen", "[::]:3478"],
         };
-        let args = ["serve", "--headless", "--listen", "[::]:7880"];
+        let args = ["serve", "--headless", "--listen", listen];
         let mut server = self.start("pub", &[&args, relay, more].concat());
         server.event("serving");
         server
     }
 
+    /// The meeting point outside, and a relay of this kind, which takes UDP, TCP, and with `tls` TLS at port 443:
+    /// then the own one has no other port than that for all that is TCP.
+    pub fn meet(&mut self, relay: Relay, tls: Option<&Tls>) -> Meeting {
+        let server = match (relay, tls) {
+            (Relay::Own, None) => self.serve(&["--turn-allow-private"]),
+            (Relay::Own, Some(tls)) => {
+                let [cert, key] = [&tls.cert, &tls.key];
+                let more = ["--turn-allow-private", "--tls-cert", cert, "--tls-key", key];
+                self.serve_at("[::]:443", &more)
+            }
+            (Relay::Coturn, None) => {
+                self.coturn(3479, &["--no-tls"]);
+                self.serve_beside(&[
+                    "stun:10.50.0.10:3479",
+                    "turn:10.50.0.10:3479",
+                    "turn:10.50.0.10:3479?transport=tcp",
+                    "turn:[fd50::10]:3479",
+                ])
+            }
+            (Relay::Coturn, Some(tls)) => {
+                let [cert, key] = [format!("--cert={}", tls.cert), format!("--pkey={}", tls.key)];
+                self.coturn(3479, &["--tls-listening-port=443", &cert, &key]);
+                self.serve_beside(&[
+                    "stun:10.50.0.10:3479",
+                    "turn:10.50.0.10:3479",
+                    "turns:10.50.0.10:443",
+                ])
+            }
+        };
+        let url = match (relay, tls) {
+            (Relay::Own, Some(_)) => "wss://10.50.0.10",
+            _ => SERVER,
+        };
+        Meeting {
+            server,
+            url: url.to_owned(),
+            trusted: tls.map(|tls| tls.trusted.clone()),
+        }
+    }
+
     /// A participant in each home, at the usual server.
     pub fn both(&self) -> (Program, Program) {
         (self.join("p1", SERVER, &[]), self.join("p2", SERVER, &[]))
+    }
+
+    /// A participant in each home.
+    pub fn both_at(&self, meeting: &Meeting) -> (Program, Program) {
+        (self.join_at("p1", meeting, &[]), self.join_at("p2", meeting, &[]))
     }
 
     /// A participant, with a moving picture and a tone.
@@ -198,11 +274,14 @@ impl World {
     }
 
     /// A participant who trusts who vouches for the server's certificate.
-    pub fn join_trusting(&self, tls: &Tls, name: &str, server: &str) -> Program {
-        let trust = format!("SSL_CERT_FILE={}", tls.trusted);
+    pub fn join_at(&self, name: &str, meeting: &Meeting, more: &[&str]) -> Program {
+        let Some(trusted) = &meeting.trusted else {
+            return self.join(name, &meeting.url, more);
+        };
+        let trust = format!("SSL_CERT_FILE={trusted}");
         let space = self.space(name);
         let by = ["ip", "netns", "exec", &space, "env", &trust];
-        Program::start_by(&by, &participant(server, name))
+        Program::start_by(&by, &[&participant(&meeting.url, name)[..], more].concat())
     }
 
     /// Kills a server, as a crash would.
@@ -250,6 +329,8 @@ impl World {
             "-n",
             "--listening-ip=10.50.0.10",
             "--relay-ip=10.50.0.10",
+            "--listening-ip=fd50::10",
+            "--relay-ip=fd50::10",
             &listening,
             "--realm=facetty.test",
             "--no-cli",
@@ -327,13 +408,11 @@ fn run(program: &str, args: &[&str]) {
     assert!(output.status.success(), "{program} {}: {errors}", args.join(" "));
 }
 
-/// A certificate for the server outside, and who vouches for it.
+/// A certificate for the server outside, its key, and who vouches for it: files.
 pub struct Tls {
     trusted: String,
-    /// coturn's options.
-    pub cert: String,
-    /// The key's.
-    pub pkey: String,
+    cert: String,
+    key: String,
 }
 
 /// In files of this folder.
@@ -353,14 +432,8 @@ pub fn certificate(folder: &Path) -> Tls {
     };
     Tls {
         trusted: put("ca.pem", &pem("CERTIFICATE", ca_certificate.der())),
-        cert: format!(
-            "--cert={}",
-            put("leaf.pem", &pem("CERTIFICATE", certificate.der()))
-        ),
-        pkey: format!(
-            "--pkey={}",
-            put("leaf.key", &pem("PRIVATE KEY", &key.serialize_der()))
-        ),
+        cert: put("leaf.pem", &pem("CERTIFICATE", certificate.der())),
+        key: put("leaf.key", &pem("PRIVATE KEY", &key.serialize_der())),
     }
 }
 

@@ -25,6 +25,9 @@ const READ_BUFFER: usize = 4 * 1024;
 /// What tungstenite gathers before it writes.
 const WRITE_BUFFER: usize = 8 * 1024;
 
+/// What a proxy adds to what it passes on.
+const FORWARDED: [&str; 3] = ["x-forwarded-for", "x-forwarded-proto", "forwarded"];
+
 pub(super) async fn home(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     page::home(&public_url(&headers, &shared), &headers)
 }
@@ -63,7 +66,8 @@ pub(super) async fn websocket(
             .into_response();
     }
     let from = client(from, &headers);
-    let ice_servers = shared.ice.servers(host(&headers));
+    let through = FORWARDED.iter().any(|name| headers.contains_key(*name));
+    let ice_servers = shared.ice.servers(host(&headers), through);
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
         Err(rejection) => return rejection.into_response(),

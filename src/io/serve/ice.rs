@@ -11,6 +11,9 @@ use crate::signal::relay::Secret;
 /// needing a relay anew.
 const HOLD: u64 = 12 * 3600;
 
+/// The port that `https:` leaves out.
+const HTTPS: u16 = 443;
+
 /// What is told.
 pub(super) struct Ice {
     timed: Option<(Vec<String>, Secret)>,
@@ -23,6 +26,8 @@ struct Own {
     ip: Option<IpAddr>,
     port: u16,
     second: Option<u16>,
+    /// It is reached over TLS as well, at the port of the page.
+    tls: bool,
 }
 
 impl Ice {
@@ -30,6 +35,7 @@ impl Ice {
         timed: Option<(Vec<String>, Secret)>,
         options: Option<&RelayOptions>,
         relay: Option<&RelayServer>,
+        tls: bool,
     ) -> Self {
         let own = options.zip(relay).map(|(options, relay)| Own {
             secret: options.config.secret.clone(),
@@ -38,12 +44,14 @@ impl Ice {
                 .or_else(|| Some(relay.local_addr().ip()).filter(|ip| !ip.is_unspecified())),
             port: relay.local_addr().port(),
             second: relay.second_port(),
+            tls,
         });
         Self { timed, own }
     }
 
-    /// For somebody who came to this host (and port), as HTTP names it.
-    pub(super) fn servers(&self, host: Option<&str>) -> Vec<IceServer> {
+    /// For somebody who came to this host (and port), as HTTP names it; `through`: by a proxy, which knows
+    /// nothing but HTTP.
+    pub(super) fn servers(&self, host: Option<&str>, through: bool) -> Vec<IceServer> {
         let mut id = [0; 8];
         getrandom::fill(&mut id).expect("the operating system has random numbers");
         let id = data_encoding::HEXLOWER.encode(&id);
@@ -63,10 +71,14 @@ impl Ice {
                 username: None,
                 credential: None,
             });
+            let mut urls = ["udp", "tcp"]
+                .map(|transport| format!("turn:{place}:{port}?transport={transport}"))
+                .to_vec();
+            // Under the name that the certificate was good for a moment ago.
+            let secure = host.filter(|_| own.tls && !through).and_then(secure_place);
+            urls.extend(secure.map(|place| format!("turns:{place}?transport=tcp")));
             servers.push(IceServer {
-                urls: ["udp", "tcp"]
-                    .map(|transport| format!("turn:{place}:{port}?transport={transport}"))
-                    .to_vec(),
+                urls,
                 username,
                 credential,
             });
@@ -88,6 +100,15 @@ fn shown(ip: IpAddr) -> String {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),
     }
+}
+
+/// A `Host` header's name and port, over TLS.
+fn secure_place(host: &str) -> Option<String> {
+    let name = name_of(host)?;
+    let port = host.rsplit(':').next().and_then(|port| port.parse().ok());
+    let has_port = host.len() > name.len();
+    let port: u16 = if has_port { port? } else { HTTPS };
+    Some(format!("{name}:{port}"))
 }
 
 /// The host of a `Host` header, without its port.
@@ -112,9 +133,10 @@ mod tests {
                 ip: None,
                 port: 3478,
                 second: Some(3479),
+                tls: true,
             }),
         };
-        let servers = ice.servers(Some("meet.example.org:7880"));
+        let servers = ice.servers(Some("meet.example.org:7880"), false);
         let urls: Vec<_> = servers.iter().flat_map(|server| server.urls.clone()).collect();
         assert_eq!(
             urls,
@@ -123,6 +145,7 @@ mod tests {
                 "stun:meet.example.org:3479",
                 "turn:meet.example.org:3478?transport=udp",
                 "turn:meet.example.org:3478?transport=tcp",
+                "turns:meet.example.org:7880?transport=tcp",
                 "turn:other.example.org",
             ]
         );
@@ -134,9 +157,20 @@ mod tests {
         }
         assert_ne!(
             servers[1].username,
-            ice.servers(Some("meet.example.org"))[0].username,
+            ice.servers(Some("meet.example.org"), false)[1].username,
             "everybody has their own"
         );
+        let through = ice.servers(Some("meet.example.org"), true);
+        assert!(!through[1].urls.iter().any(|url| url.starts_with("turns:")));
+        for (host, place) in [
+            ("meet.example.org", Some("meet.example.org:443")),
+            ("[::1]", Some("[::1]:443")),
+            ("[::1]:7880", Some("[::1]:7880")),
+            ("a:b", None),
+            ("a:", None),
+        ] {
+            assert_eq!(secure_place(host).as_deref(), place, "{host}");
+        }
         assert_eq!(name_of("[::1]:80").as_deref(), Some("[::1]"));
         assert_eq!(name_of(":80"), None);
     }

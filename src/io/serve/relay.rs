@@ -1,6 +1,7 @@
 //! The sockets of the relay: a thread of its own, so that neither media waits for rooms nor rooms for
 //! media. One readiness queue, no locks, no allocation for a packet.
 
+mod door;
 mod opener;
 mod streams;
 
@@ -10,18 +11,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
+use self::door::Guest;
 use self::opener::Opener;
-use self::streams::Streams;
+use self::streams::{Streams, Way};
 use crate::io::clock;
 use crate::signal::relay::{
     Action, Client, Closed, HEADROOM, LegId, Ports, RelayConfig, Relays, TAILROOM, Wanted,
 };
+
+pub use self::door::Door;
 
 /// The largest datagram.
 const LARGEST: usize = 65_535;
@@ -67,7 +72,8 @@ pub struct RelayServer {
     local: SocketAddr,
     second: Option<u16>,
     stop: Arc<AtomicBool>,
-    waker: Waker,
+    waker: Arc<Waker>,
+    door: Door,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -78,7 +84,8 @@ impl RelayServer {
     /// Where the port cannot be bound.
     pub fn start(options: RelayOptions) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        let (door, guests) = Door::new(Arc::clone(&waker));
         let (mut udp, mut listener) = bind(options.listen)?;
         let local = udp.local_addr()?;
         enlarge(&udp);
@@ -114,6 +121,7 @@ impl RelayServer {
             public_ip: options.public_ip,
             looked: clock::now(),
             streams: Streams::new(listener),
+            guests,
             udp,
             second,
             legs: BTreeMap::new(),
@@ -129,6 +137,7 @@ impl RelayServer {
             second: second_port,
             stop,
             waker,
+            door,
             thread: Some(thread),
         })
     }
@@ -136,6 +145,11 @@ impl RelayServer {
     /// Where it listens, with the port that was picked.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// The way in for connections that do not come to its own port.
+    pub fn door(&self) -> Door {
+        self.door.clone()
     }
 
     /// The second port, at which STUN alone is answered.
@@ -162,6 +176,7 @@ struct Wheel {
     /// When the own addresses were looked at.
     looked: Instant,
     streams: Streams,
+    guests: Receiver<Guest>,
     udp: UdpSocket,
     second: Option<UdpSocket>,
     legs: BTreeMap<LegId, UdpSocket>,
@@ -216,7 +231,13 @@ impl Wheel {
     /// Reads a burst; true: there may be more.
     fn read(&mut self, token: Token, registry: &Registry) -> bool {
         match token {
-            WAKE => false,
+            WAKE => {
+                for (stream, from) in self.guests.try_iter() {
+                    let way = mio::net::UnixStream::from_std(stream);
+                    self.streams.take(Way::Guest(way), from, registry, clock::now());
+                }
+                false
+            }
             DATAGRAMS => self.read_clients(registry),
             SECOND => self.read_second(),
             LISTENER => {

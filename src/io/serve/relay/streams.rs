@@ -1,11 +1,12 @@
-//! The connections of clients that come by TCP.
+//! The connections of clients that come by TCP, and of those who were let in by the [door](super::Door).
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream};
+use mio::event::Source;
+use mio::net::{TcpListener, TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
 use super::{Client, FIRST, canonical};
@@ -30,8 +31,14 @@ pub(super) struct Streams {
     sweep: Option<Instant>,
 }
 
+/// How a client is talked to.
+pub(super) enum Way {
+    Tcp(TcpStream),
+    Guest(UnixStream),
+}
+
 struct Stream {
-    tcp: TcpStream,
+    way: Way,
     client: Client,
     frames: Frames,
     out: Vec<u8>,
@@ -58,9 +65,10 @@ impl Streams {
     pub(super) fn accept(&mut self, registry: &Registry, now: Instant) {
         loop {
             match self.listener.accept() {
-                Ok((tcp, from)) if self.all.len() < MOST => self.take(tcp, from, registry, now),
-                // Closed at once.
-                Ok(_) => {}
+                Ok((tcp, from)) => {
+                    let _ = tcp.set_nodelay(true);
+                    self.take(Way::Tcp(tcp), from, registry, now);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -71,13 +79,16 @@ impl Streams {
         }
     }
 
-    fn take(&mut self, mut tcp: TcpStream, from: SocketAddr, registry: &Registry, now: Instant) {
+    /// A connection that stands, from this address. Of too many it is closed at once.
+    pub(super) fn take(&mut self, mut way: Way, from: SocketAddr, registry: &Registry, now: Instant) {
+        if self.all.len() >= MOST {
+            return;
+        }
         let id = self.next;
         let Ok(token) = usize::try_from(id) else { return };
         self.next += 2;
-        let _ = tcp.set_nodelay(true);
         let both = Interest::READABLE | Interest::WRITABLE;
-        if registry.register(&mut tcp, Token(token), both).is_err() {
+        if registry.register(way.source(), Token(token), both).is_err() {
             return;
         }
         let client = Client {
@@ -88,7 +99,7 @@ impl Streams {
         self.all.insert(
             id,
             Stream {
-                tcp,
+                way,
                 client,
                 frames: Frames::default(),
                 out: Vec::new(),
@@ -103,7 +114,7 @@ impl Streams {
         let stream = self.all.get_mut(&id)?;
         let mut frames = std::mem::take(&mut stream.frames);
         let room = buffer.len().min(READ);
-        let state = match stream.tcp.read(&mut buffer[..room]) {
+        let state = match stream.way.read(&mut buffer[..room]) {
             Ok(0) => State {
                 is_open: false,
                 has_more: false,
@@ -148,7 +159,7 @@ impl Streams {
         };
         let mut written = 0;
         while written < stream.out.len() {
-            match stream.tcp.write(&stream.out[written..]) {
+            match stream.way.write(&stream.out[written..]) {
                 Ok(0) => break,
                 Ok(length) => written += length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -167,7 +178,7 @@ impl Streams {
 
     pub(super) fn close(&mut self, id: u64, registry: &Registry) {
         if let Some(mut stream) = self.all.remove(&id) {
-            let _ = registry.deregister(&mut stream.tcp);
+            let _ = registry.deregister(stream.way.source());
         }
     }
 
@@ -181,6 +192,29 @@ impl Streams {
             self.all
                 .retain(|_, stream| stream.used || now < stream.since + IDLE);
             self.sweep = (!self.all.is_empty()).then(|| now + IDLE / 3);
+        }
+    }
+}
+
+impl Way {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp(stream) => stream,
+            Self::Guest(stream) => stream,
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Guest(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Guest(stream) => stream.write(bytes),
         }
     }
 }
