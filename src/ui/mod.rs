@@ -8,6 +8,7 @@ pub mod action;
 pub mod chat;
 mod front;
 pub mod layout;
+pub mod qr;
 pub mod sound;
 pub mod state;
 mod update;

@@ -1,8 +1,10 @@
 //! What the interface knows: plain data, copied to the screen thread after each change.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::chat::Chat;
+use super::qr::Qr;
 use crate::call::control::VideoKind;
 use crate::signal::message::PeerId;
 use crate::text::SafeText;
@@ -31,6 +33,8 @@ pub struct State {
     pub people: Vec<Person>,
     /// What the others must type; empty until joined.
     pub invite: Invite,
+    /// Their link for a phone, where that can open it.
+    pub qr: Option<Arc<Qr>>,
     /// What stands in the status line for a moment.
     pub message: Option<Message>,
     /// The open sheet.
@@ -63,6 +67,7 @@ impl State {
             me,
             people: Vec::new(),
             invite: Invite::default(),
+            qr: None,
             message: None,
             sheet: None,
             chat: Chat::default(),
@@ -349,6 +354,7 @@ pub(crate) mod testing {
             link: "http://192.168.1.23:7880/standup".to_owned(),
             server: "ws://192.168.1.23:7880".to_owned(),
         };
+        state.qr = Qr::of(&state.invite.link).map(Arc::new);
         state.people = (0..people).map(person).collect();
         state
     }

@@ -1,6 +1,7 @@
 //! How the state changes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -8,6 +9,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use super::action::{Action, Command};
 use super::chat::Entry;
 use super::layout::layout;
+use super::qr::Qr;
 use super::sound::STEP;
 use super::state::{Message, Path, Person, Sheet, State, Tone};
 use crate::call::control::{VideoId, VideoKind};
@@ -99,7 +101,10 @@ impl Ui {
             Action::Resize(cells) => state.terminal = cells,
             Action::Cell(size) => state.cell = size,
             Action::Signaling(signaling) => state.signaling = signaling,
-            Action::Invite(invite) => state.invite = invite,
+            Action::Invite(invite) => {
+                state.qr = Qr::of(&invite.link).map(Arc::new);
+                state.invite = invite;
+            }
             Action::PeerJoined(id, name) => self.joined(id, name, commands),
             Action::PeerLeft(id) => self.left(&id),
             Action::Path(id, path) => self.with(&id, |person| person.path = path),

@@ -10,6 +10,7 @@ mod devices;
 mod figures;
 mod help;
 mod initials;
+mod qr;
 mod sheet;
 mod status;
 mod tag;

@@ -1,23 +1,30 @@
-//! Alone: what the others must type, each on a line of its own so that it can be copied.
+//! Alone: what the others must type, each on a line of its own so that it can be copied, and the link
+//! again for a phone, where there is room for it.
 //!
 //! ```text
 //!                 You are alone in standup.
 //!
 //!   facetty --room standup --server ws://192.168.1.23:7880
 //!   http://192.168.1.23:7880/standup
+//!
+//!   █▀▀▀▀▀█ ▄▀█▄  █▀▀▀▀▀█
+//!   █ ███ █ ▄█ ▄▀ █ ███ █   or point a phone here
 //! ```
 //!
 //! A room with a code begins with that: `Your code is 7-crossover-clockwork.` Whoever came by a code
 //! should find somebody: `Nobody is at 7-crossover-clockwork yet.`
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Rect, Size};
 use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
-use super::{shorten, theme};
+use super::{qr, shorten, theme};
 use crate::signal::code::Code;
 use crate::ui::state::{Signaling, State};
+
+/// What the code is for; beside it.
+const POINT: &str = "or point a phone here";
 
 /// Draws what is to be known while nobody else is there.
 pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
@@ -46,11 +53,12 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
         copied.extend(fold_anywhere(&state.invite.link, width));
     }
     let lines = 1 + if copied.is_empty() { 0 } else { 1 + copied.len() };
-    let mut y = stage.y
-        + stage
-            .height
-            .saturating_sub(u16::try_from(lines).unwrap_or(u16::MAX))
-            / 2;
+    let lines = u16::try_from(lines).unwrap_or(u16::MAX);
+    let room = Size::new(stage.width, stage.height.saturating_sub(lines.saturating_add(1)));
+    let code = state.qr.as_ref().filter(|_| !copied.is_empty());
+    let code = code.and_then(|code| Some((code, qr::size(code, room)?)));
+    let height = lines.saturating_add(code.map_or(0, |(_, size)| 1 + size.height));
+    let mut y = stage.y + stage.height.saturating_sub(height) / 2;
     let mut put = |x: u16, text: &str, style: Style, y: u16| {
         if y >= stage.bottom() {
             return;
@@ -73,6 +81,16 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
     for line in &copied {
         put(middle(width, widest), line, copied_style, y);
         y += 1;
+    }
+    if let Some((code, size)) = code {
+        let x = stage.x + middle(width, widest.max(size.width.into()));
+        let area = Rect::new(x, y + 1, size.width, size.height);
+        qr::render(buffer, code, area);
+        let beside = area.right() + 3;
+        if usize::from(beside - stage.x) + POINT.width() <= width {
+            let style = if shows_own { theme::LIGHT } else { theme::QUIET };
+            buffer.set_string(beside, area.y + area.height / 2, POINT, style);
+        }
     }
 }
 
