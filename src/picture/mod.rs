@@ -34,6 +34,7 @@ mod rgb;
 mod scale;
 mod screen;
 mod shapes;
+mod sharpen;
 #[cfg(test)]
 mod tests;
 mod worth;

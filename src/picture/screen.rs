@@ -10,6 +10,7 @@ use super::grid::{Grid, Kind};
 use super::palette::{Palette, ansi256_colour};
 use super::scale::fit;
 use super::shapes::Sampling;
+use super::sharpen::Sharpener;
 use super::worth::Worth;
 use crate::media::frame::{I420, Plane};
 use crate::media::scale::PlaneScaler;
@@ -61,6 +62,7 @@ pub struct Screen {
     /// Of the next frames, in bytes.
     budget: Option<usize>,
     scaler: PlaneScaler,
+    sharpener: Sharpener,
     pub(super) wanted: Grid,
     pub(super) shown: Grid,
     /// The graphemes that glyphs of `wanted` and `shown` name.
@@ -85,6 +87,7 @@ impl Screen {
             redraw: Redraw::default(),
             budget: None,
             scaler: PlaneScaler::default(),
+            sharpener: Sharpener::default(),
             wanted: Grid::default(),
             shown: Grid::default(),
             clusters: Vec::new(),
@@ -164,6 +167,15 @@ impl Screen {
 
     /// The same over all of an area, whatever shape that gives the picture.
     pub fn fill(&mut self, area: CellRect, picture: &I420, mirror: bool) {
+        self.put(area, picture, mirror, false);
+    }
+
+    /// Lays a picture as [`Screen::picture`] does that shows another screen: its letters are brought out.
+    pub fn desktop(&mut self, area: CellRect, picture: &I420) {
+        self.put(fit(picture.size(), area.clip(self.size)), picture, false, true);
+    }
+
+    fn put(&mut self, area: CellRect, picture: &I420, mirror: bool, has_letters: bool) {
         self.begin();
         let to = area.clip(self.size);
         if to.cols == 0 || to.rows == 0 || picture.size().area() == 0 {
@@ -179,6 +191,7 @@ impl Screen {
             let places = places[index];
             self.arch.dispatch(Scale {
                 scaler: &mut self.scaler,
+                sharpener: (has_letters && index == 0).then_some(&mut self.sharpener),
                 wanted: &mut self.wanted,
                 plane,
                 index,
@@ -288,6 +301,8 @@ impl Screen {
 /// A plane of a picture on its way to the grid, with the instructions that the machine has.
 struct Scale<'a> {
     scaler: &'a mut PlaneScaler,
+    /// Of letters' light.
+    sharpener: Option<&'a mut Sharpener>,
     wanted: &'a mut Grid,
     plane: Plane<'a>,
     index: usize,
@@ -305,12 +320,28 @@ impl NullaryFnOnce for Scale<'_> {
         let size = (cols * self.places.cols, rows * self.places.rows);
         let wanted = self.wanted;
         let Plane { data, width, .. } = self.plane;
-        let (to, index, places) = (self.to, self.index, self.places);
+        let (to, index, places, mirror) = (self.to, self.index, self.places, self.mirror);
+        let Some(sharpener) = self.sharpener else {
+            return self.scaler.scale(
+                data,
+                width,
+                size,
+                mirror,
+                #[inline(always)]
+                |y, row| wanted.put(to, index, places, y, row),
+            );
+        };
+        sharpener.begin(size);
         self.scaler.scale(
             data,
             width,
             size,
-            self.mirror,
+            mirror,
+            #[inline(always)]
+            |y, row| sharpener.put(y, row),
+        );
+        sharpener.finish(
+            places,
             #[inline(always)]
             |y, row| wanted.put(to, index, places, y, row),
         );

@@ -212,19 +212,24 @@ impl Composer {
         let tiles = self.layout.tiles.iter().filter_map(|tile| {
             let video = VideoId::new(state.people[tile.who].id.clone(), tile.kind);
             let picture = self.pictures.get(&video)?;
-            Some((cells(tile.area), picture, false))
+            Some((cells(tile.area), picture, false, tile.kind))
         });
         let own = self.layout.own.zip(self.own.as_ref());
-        let own = own.map(|(area, picture)| (cells(area), picture, state.mirror));
+        let own = own.map(|(area, picture)| (cells(area), picture, state.mirror, VideoKind::Camera));
         let pictures = tiles.chain(own);
         let Some(pixels) = &mut self.pixels else {
-            for (area, picture, mirror) in pictures {
-                self.screen.picture(area, picture, mirror);
+            for (area, picture, mirror, kind) in pictures {
+                match kind {
+                    VideoKind::Camera => self.screen.picture(area, picture, mirror),
+                    VideoKind::Screen => self.screen.desktop(area, picture),
+                }
             }
             self.screen.overlay(&self.overlay);
             return self.screen.encode(out);
         };
-        let pictures: Vec<_> = pictures.collect();
+        let pictures: Vec<_> = pictures
+            .map(|(area, picture, mirror, _)| (area, picture, mirror))
+            .collect();
         let cols = usize::from(state.terminal.cols);
         let covered = &self.covered;
         let is_text = |x: u16, y: u16| {
