@@ -571,7 +571,7 @@ fn a_server_of_another_version_is_refused() {
     let refusal = json!({"type": "error", "code": "version", "message": "this server speaks version 2"});
     let (url, fake) = fake_server(vec![refusal.to_string()]);
     let ended = headless_at(&url).ended();
-    fails_in_one_line(&ended, 4, "version");
+    fails_in_one_line(&ended, 4, "version 2; use the same release on both sides");
     fake.join().expect("the server does not panic");
 }
 
@@ -609,7 +609,11 @@ fn a_full_room_is_refused() {
     let _people: Vec<Socket> = (0..8)
         .map(|n| Socket::join(&server, "lobby", &format!("p{n}")).0)
         .collect();
-    fails_in_one_line(&start(&server, "late", &[]).ended(), 4, "full");
+    fails_in_one_line(
+        &start(&server, "late", &[]).ended(),
+        4,
+        "lobby is full: 8 people are there; wait until somebody leaves",
+    );
     // Next door there is room.
     let (_socket, welcome) = Socket::join(&server, "next-door", "late");
     assert_eq!(welcome["peers"], json!([]));

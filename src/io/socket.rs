@@ -73,7 +73,7 @@ pub enum SocketError {
         remedy: &'static str,
     },
     /// The server said no.
-    #[error("the server {shown} refused: {message}", shown = shown(.url))]
+    #[error("the server {shown} refused: {message}{remedy}", shown = shown(.url), remedy = remedy(*.code))]
     Refused {
         /// The server.
         url: Url,
@@ -89,6 +89,16 @@ fn shown(url: &Url) -> String {
     let text = url.as_str().trim_end_matches('/');
     text.strip_prefix("http")
         .map_or_else(|| text.to_owned(), |rest| format!("ws{rest}"))
+}
+
+/// What to do, where the server's words do not say it.
+fn remedy(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::RoomFull => "; wait until somebody leaves, or meet in another room",
+        ErrorCode::ServerFull => "; try again later, or run a server of your own: facetty serve",
+        ErrorCode::Version => "; use the same release on both sides",
+        _ => "",
+    }
 }
 
 impl SocketError {
