@@ -27,7 +27,12 @@ use crate::support::terminal::Terminal;
 
 const STARTS: usize = 10;
 const GLASS: Duration = Duration::from_secs(20);
+/// So long after the first picture the rate has come to rest.
+const SETTLED: Duration = Duration::from_secs(8);
 const RATE: Duration = Duration::from_secs(10);
+
+/// The picture of the browser's camera.
+const CAMERA: (f64, f64) = (1280.0, 720.0);
 
 /// Joins as soon as that is possible, and notes when the first remote picture is shown. Then the 32 blocks
 /// of the stamp are read out of each picture: a bit each, most significant first.
@@ -58,6 +63,20 @@ const WATCH: &str = "
 
 fn main() {
     let parts = parts::Parts::of_args();
+    println!("{:<44} {:>9} {:>9}", "measure", "at most", "here");
+    if parts.has("start") || parts.has("glass") {
+        seen(&parts);
+    }
+    if parts.has("rate") {
+        rate();
+    }
+    if parts.has("follows") {
+        follows();
+    }
+}
+
+/// What the browser sees of a terminal.
+fn seen(parts: &parts::Parts) {
     let folder = tempfile::tempdir().expect("there is room for temporary files");
     let fifo = folder.path().join("camera");
     make_fifo(&fifo);
@@ -67,16 +86,11 @@ fn main() {
     let mut ann = Terminal::start(Cells::new(80, 24), &ann, Some(&fifo));
     ann.until("ann waits", |screen| screen.contents().contains("alone in lobby"));
     let drain = Drain::start(ann);
-
-    println!("{:<44} {:>9} {:>9}", "measure", "at most", "here");
     if parts.has("start") {
         start(&server);
     }
     if parts.has("glass") {
         glass(&server, &feed);
-    }
-    if parts.has("rate") {
-        rate(&server);
     }
     drain.stop();
     feed.stop();
@@ -153,25 +167,79 @@ fn glass(server: &Server, feed: &Feed) {
     println!("  {} pictures seen in {} s", ages.len(), GLASS.as_secs());
 }
 
-fn rate(server: &Server) {
-    let browser = opened(server);
-    browser.until("ann is seen", "return window.first");
-    pause(Duration::from_secs(8));
-    let asked = upstream(&browser);
-    row("upstream to a terminal of 80x24", asked, 120.0, "kbit/s");
-    browser.run(
-        "for (const sender of connections[0].getSenders()) {
-           const parameters = sender.getParameters();
-           for (const name of ['scaleResolutionDownBy', 'maxFramerate', 'maxBitrate']) delete parameters.encodings[0][name];
-           await sender.setParameters(parameters);
-         }",
-        &[],
-    );
-    pause(Duration::from_secs(15));
-    println!(
-        "  where nothing was asked for it sends {:.0} kbit/s",
-        upstream(&browser)
-    );
+/// What a browser sends to a terminal of 80x24, and where that was not asked for; how soon that follows
+/// another size of the terminal.
+fn rate() {
+    for (glyphs, render) in [("half blocks", "half"), ("sextants", "sextant")] {
+        let (mut ann, browser, _server) = pair(render);
+        ann.watch(SETTLED);
+        let drain = Drain::start(ann);
+        let [all, picture, voice] = upstream(&browser);
+        row(&format!("upstream to 80x24 in {glyphs}"), all, 120.0, "kbit/s");
+        println!("  of it the picture {picture:.0} kbit/s, the voice {voice:.0} kbit/s, both with headers");
+        if render == "half" {
+            browser.run(
+                "for (const sender of connections[0].getSenders()) {
+                   const parameters = sender.getParameters();
+                   for (const name of ['scaleResolutionDownBy', 'maxFramerate', 'maxBitrate']) delete parameters.encodings[0][name];
+                   await sender.setParameters(parameters);
+                 }",
+                &[],
+            );
+            pause(Duration::from_secs(15));
+            let [unasked, ..] = upstream(&browser);
+            println!("  where nothing was asked for it sends {unasked:.0} kbit/s");
+        }
+        drain.stop();
+    }
+}
+
+/// How soon the browser's picture has the size that a terminal of another size asks for.
+fn follows() {
+    let (mut ann, browser, _server) = pair("half");
+    let mut took = Vec::new();
+    for size in [(120, 40), (60, 20), (200, 60), (80, 24), (100, 30)] {
+        let size = Cells::new(size.0, size.1);
+        ann.resize(size);
+        let began = clock::now();
+        // Half blocks: a pixel in width and two in height a cell; the last line is the interface's.
+        let (width, height) = (f64::from(size.cols), f64::from(size.rows - 1) * 2.0);
+        let down = (CAMERA.0 / width).max(CAMERA.1 / height);
+        let wanted = [CAMERA.0 / down, CAMERA.1 / down];
+        loop {
+            ann.watch(Duration::from_millis(10));
+            let sent = browser.row("outbound-rtp", "video");
+            let sent = ["frameWidth", "frameHeight"].map(|side| sent[side].as_f64().unwrap_or(0.0));
+            if sent
+                .iter()
+                .zip(wanted)
+                .all(|(sent, wanted)| (sent - wanted).abs() <= 2.0)
+            {
+                break;
+            }
+            let waited = clock::now().duration_since(began);
+            assert!(waited < Duration::from_secs(10), "{sent:?}, not {wanted:?}");
+        }
+        took.push(clock::now().duration_since(began).as_secs_f64() * 1e3);
+    }
+    let slowest = took.iter().copied().fold(0.0, f64::max);
+    row("terminal resized to size sent, slowest", slowest, 2000.0, "ms");
+    let told: Vec<_> = took.iter().map(|ms| format!("{ms:.0}")).collect();
+    println!("  each time: {} ms", told.join(" "));
+}
+
+/// A person in a terminal of 80x24 and a browser that see each other.
+fn pair(render: &str) -> (Terminal, Browser, Server) {
+    let server = Server::start();
+    let ann = joins(&server, "ann", &["--camera", "test", "--render", render]);
+    let mut ann = Terminal::start(Cells::new(80, 24), &ann, None);
+    ann.until("ann waits", |screen| screen.contents().contains("alone in lobby"));
+    let browser = opened(&server);
+    // The terminal's output must be read, lest it waits.
+    while browser.row("inbound-rtp", "video")["framesDecoded"].as_u64() < Some(1) {
+        ann.watch(Duration::from_millis(50));
+    }
+    (ann, browser, server)
 }
 
 /// A new browser that opens the room.
@@ -186,19 +254,29 @@ fn opened(server: &Server) -> Browser {
     browser
 }
 
-/// All that leaves the browser, UDP payload without SRTP's and DTLS's own, in kbit/s.
-fn upstream(browser: &Browser) -> f64 {
-    let sent = |rows: Vec<Vec<Value>>| -> f64 {
-        let rows = rows
-            .into_iter()
-            .flatten()
-            .filter(|row| row["type"] == "transport");
-        rows.filter_map(|row| row["bytesSent"].as_f64()).sum()
+/// What leaves the browser in kbit/s: all of it (UDP payload), and of that the picture and the voice.
+fn upstream(browser: &Browser) -> [f64; 3] {
+    let sent = || {
+        let rows = browser.stats().concat();
+        let of = |kind: &str, media: Option<&str>| -> f64 {
+            let rows = rows
+                .iter()
+                .filter(|row| row["type"] == kind && media.is_none_or(|media| row["kind"] == media));
+            rows.flat_map(|row| [&row["bytesSent"], &row["headerBytesSent"]])
+                .filter_map(Value::as_f64)
+                .sum()
+        };
+        [
+            of("transport", None),
+            of("outbound-rtp", Some("video")),
+            of("outbound-rtp", Some("audio")),
+        ]
     };
-    let (before, began) = (sent(browser.stats()), clock::now());
+    let (before, began) = (sent(), clock::now());
     pause(RATE);
-    let bytes = sent(browser.stats()) - before;
-    bytes * 8.0 / 1e3 / clock::now().duration_since(began).as_secs_f64()
+    let after = sent();
+    let seconds = clock::now().duration_since(began).as_secs_f64();
+    std::array::from_fn(|i| (after[i] - before[i]) * 8.0 / 1e3 / seconds)
 }
 
 /// The page's zero of time by our clock: of ten questions the one that was answered soonest.

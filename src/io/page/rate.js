@@ -6,13 +6,17 @@ export const UNASKED = { width: 320, height: 180, fps: 30 };
 /** Below this no browser's encoder goes. */
 const LEAST = 30_000;
 
-/** A voice's bits: beside a picture as small as a terminal's, and beside a larger one. */
-const VOICE = { beside: 320 * 180, small: 24_000, large: 40_000 };
+/** The most pixels of a picture as small as a terminal's. */
+const SMALL = 320 * 180;
 
-/** Bits a second that a picture is worth: half of what the program's src/call/rate.rs takes for it. Cells
- * show no more, and two browsers see each other well by it. */
+/** A voice's bits: beside such a picture, and beside a larger one. */
+const VOICE = { small: 20_000, large: 40_000 };
+
+/** Bits a second that a picture is worth: a part of what the program's src/call/rate.rs takes for it. Cells
+ * show no more, and two browsers see each other well by half. */
 export function needed(width, height, fps) {
-  return Math.max(LEAST, Math.round(0.5 * 56 * (width * height) ** 0.78 * (fps / 30) ** 0.7));
+  const part = width * height > SMALL ? 0.5 : 0.4;
+  return Math.max(LEAST, Math.round(part * 56 * (width * height) ** 0.78 * (fps / 30) ** 0.7));
 }
 
 /** An encoding of a source of this size (nothing known: none) for such a viewport. */
@@ -50,7 +54,7 @@ export class Shaper {
   speak({ width, height }) {
     const is = ({ mimeType }) => mimeType.toLowerCase() === "audio/opus";
     const codec = this.#sender.getParameters().codecs?.find(is);
-    const maxBitrate = width * height > VOICE.beside ? VOICE.large : VOICE.small;
+    const maxBitrate = width * height > SMALL ? VOICE.large : VOICE.small;
     return this.#set(codec ? { maxBitrate, codec } : { maxBitrate });
   }
 
