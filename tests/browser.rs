@@ -4,12 +4,14 @@
 mod support;
 
 use facetty::media::stamp;
+use facetty::units::Cells;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::browser::{Browser, Setup};
 use support::files::{self, CLIP, CLIP_FRAMES, Folder};
 use support::program::{Program, Server, person, source};
 use support::socket::Socket;
+use support::terminal::Terminal as Window;
 
 /// A terminal with a stamped clip and a tone, which keeps what it sees and hears.
 struct Terminal {
@@ -220,6 +222,35 @@ fn the_browser_sends_what_the_terminal_can_show() {
 }
 
 #[test]
+fn a_terminal_takes_another_size_and_the_browser_follows() {
+    let server = Server::start();
+    let args = person(
+        &server,
+        "lobby",
+        "ann",
+        &["--camera", "test", "--mic", "tone", "--render", "half"],
+    );
+    let mut ann = Window::start(Cells::new(80, 24), &args[1..], None);
+    ann.until("ann waits", |screen| screen.contents().contains("alone in lobby"));
+    let mut browser = Browser::start();
+    browser.join(&server.page(), "lobby", "Bea");
+    for (cols, rows) in [(80, 24), (120, 40), (60, 20)] {
+        ann.resize(Cells::new(cols, rows));
+        // A pixel in width and two in height a cell, and below the picture a line of text.
+        let (most_wide, most_high) = (f64::from(cols), f64::from(2 * (rows - 1)));
+        browser.row_where("outbound-rtp", "video", |row| {
+            let (wide, high) = (number(row, "frameWidth"), number(row, "frameHeight"));
+            wide <= most_wide && high <= most_high && (wide >= most_wide - 1.0 || high >= most_high - 1.0)
+        });
+    }
+    ann.type_keys("q");
+    let (status, _) = ann.ended();
+    assert!(status.success(), "{status:?}");
+    browser.shows("ann left");
+    browser.check();
+}
+
+#[test]
 fn the_terminal_sends_what_the_tile_can_show() {
     let (_server, mut browser, mut ann) = met();
     ann.program.event_where("stats", |s| s["width_out"] == CLIP.width);
@@ -357,6 +388,62 @@ fn who_refuses_camera_and_microphone_sees_and_hears_all_the_same() {
     sees_and_hears(&browser);
     ann.program
         .event_where("mute", |e| e["mic"] == true && e["camera"] == true);
+    browser.check();
+}
+
+#[test]
+fn who_has_no_device_at_all_sees_and_hears_all_the_same() {
+    let server = Server::start();
+    let mut ann = Terminal::start(&server, "ann", "auto");
+    let mut browser = Browser::start_with(Setup {
+        bare: true,
+        ..Setup::default()
+    });
+    browser.open(&format!("{}/lobby", server.page()));
+    browser.shows("was found");
+    browser.click("#join-go");
+    sees_and_hears(&browser);
+    ann.program
+        .event_where("mute", |e| e["mic"] == true && e["camera"] == true);
+    browser.check();
+}
+
+#[test]
+fn a_page_without_tls_says_what_to_do_and_joins_without_devices() {
+    let server = Server::start();
+    let mut ann = Terminal::start(&server, "ann", "auto");
+    let mut browser = Browser::start();
+    let page = server.page().replacen("127.0.0.1", "plain.test", 1);
+    let (_, port) = page.rsplit_once(':').expect("a port");
+    // As it should be where there is no TLS; behind a proxy the server cannot tell.
+    browser.expect_message("Cross-Origin-Opener-Policy header has been ignored");
+    browser.open(&format!("{page}/lobby"));
+    browser.shows("No camera and no microphone on this address");
+    browser.shows("facetty serve --tls self-signed");
+    browser.shows(&format!("ssh -L {port}:localhost:{port} plain.test"));
+    browser.shows(&format!("http://localhost:{port}/lobby"));
+    browser.click("#join-go");
+    sees_and_hears(&browser);
+    ann.program
+        .event_where("mute", |e| e["mic"] == true && e["camera"] == true);
+    browser.press("p");
+    browser.shows("A screen can be shared by https or on localhost only.");
+    browser.check();
+}
+
+#[test]
+fn a_page_with_a_certificate_of_the_servers_own_making_has_camera_and_microphone() {
+    let (home, folder) = (Folder::new(), Folder::new());
+    let (server, certificate) = Server::secure(&home.path(""));
+    let (clip, tone) = (folder.clip(), folder.tone());
+    let ann = person(&server, "lobby", "ann", &["--camera", &clip, "--mic", &tone]);
+    let mut ann = Program::start_with(&ann, "SSL_CERT_FILE", &certificate);
+    ann.event("joined");
+    let mut browser = Browser::start();
+    let page = server.page().replacen("127.0.0.1", "plain.test", 1);
+    browser.join(&page, "lobby", "Bea");
+    sees_and_hears(&browser);
+    ann.event_where("stats", |s| s["fps_in"].as_f64() > Some(5.0));
     browser.check();
 }
 

@@ -1,11 +1,12 @@
 //! A real Chromium without a window, driven by its own chromedriver (W3C WebDriver over HTTP). Each one
 //! has its own port, profile and devices that are not real: a camera that shows a clock and a Pac-Man and
-//! beeps each half second, and a screen.
+//! beeps each half second, and a screen. `plain.test` is this machine, by a name to which a browser gives no
+//! devices without TLS; certificates are not checked.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -65,13 +66,7 @@ impl Browser {
 
     /// Likewise, set up in this way.
     pub fn start_with(setup: Setup) -> Self {
-        let mut driver = Command::new("chromedriver")
-            .args(["--port=0", "--log-level=SEVERE"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver is installed by .ci/setup test");
-        let port = port_of(driver.stdout.take().expect("piped above"));
+        let (driver, port) = driver();
         let profile = tempfile::tempdir().expect("there is room for temporary files");
         let address = format!("127.0.0.1:{port}");
         let mut args = vec![
@@ -87,6 +82,8 @@ impl Browser {
             "--allow-loopback-in-peer-connection".into(),
             "--auto-select-desktop-capture-source=Entire screen".into(),
             "--auto-accept-this-tab-capture".into(),
+            "--host-resolver-rules=MAP plain.test 127.0.0.1".into(),
+            "--disable-features=HttpsUpgrades".into(),
             format!("--user-data-dir={}", profile.path().display()),
         ];
         if !setup.bare {
@@ -100,6 +97,7 @@ impl Browser {
         args.push(format!("--window-size={width},{height}"));
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
+            "acceptInsecureCerts": true,
             "unhandledPromptBehavior": "accept",
             "goog:chromeOptions": { "args": args },
             "goog:loggingPrefs": { "browser": "ALL" },
@@ -396,8 +394,27 @@ fn request(address: &str, method: &str, path: &str, body: &Value) -> std::io::Re
     Ok((status, serde_json::from_slice(&answer).unwrap_or_default()))
 }
 
-/// chromedriver says on which port it listens; what it says later is read and forgotten.
-fn port_of(stdout: ChildStdout) -> u16 {
+/// A chromedriver and its port. It takes a free port of IPv4 and the same one of IPv6, and where somebody has
+/// that already, it ends; then another one is started.
+fn driver() -> (Child, u16) {
+    for _ in 0..5 {
+        let mut driver = Command::new("chromedriver")
+            .args(["--port=0", "--log-level=SEVERE"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver is installed by .ci/setup test");
+        if let Some(port) = port_of(driver.stdout.take().expect("piped above")) {
+            return (driver, port);
+        }
+        let _ = driver.wait();
+    }
+    panic!("chromedriver ends before it says its port");
+}
+
+/// chromedriver says on which port it listens; what it says later is read and forgotten. `None` where it
+/// ends before.
+fn port_of(stdout: ChildStdout) -> Option<u16> {
     let (found, port) = channel();
     thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -409,7 +426,11 @@ fn port_of(stdout: ChildStdout) -> u16 {
             }
         }
     });
-    port.recv_timeout(DEADLINE).expect("chromedriver says its port")
+    match port.recv_timeout(DEADLINE) {
+        Ok(port) => Some(port),
+        Err(RecvTimeoutError::Disconnected) => None,
+        Err(RecvTimeoutError::Timeout) => panic!("chromedriver does not say its port"),
+    }
 }
 
 /// Waits.

@@ -3,7 +3,7 @@
 #![allow(clippy::print_stderr)] // Why nothing was tested.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
@@ -320,7 +320,18 @@ impl Server {
     /// On this address, with `more` options.
     pub fn with(address: &str, more: &[&str]) -> Self {
         let args = ["serve", "--listen", address, "--no-turn", "--headless"];
-        let mut program = Program::start(&[&args, more].concat());
+        Self::of(Program::start(&[&args, more].concat()))
+    }
+
+    /// On a free port, with a certificate of its own making, which it keeps in this folder; and where that is.
+    pub fn secure(home: &Path) -> (Self, PathBuf) {
+        let args = ["serve", "--listen", "127.0.0.1:0", "--no-turn", "--headless"];
+        let args = [&args[..], &["--tls", "self-signed"]].concat();
+        let server = Self::of(Program::start_with(&args, "XDG_STATE_HOME", home));
+        (server, home.join("facetty/tls-cert.pem"))
+    }
+
+    fn of(mut program: Program) -> Self {
         let url = program.event("serving")["url"]
             .as_str()
             .expect("a URL")
@@ -328,9 +339,9 @@ impl Server {
         Self { program, url }
     }
 
-    /// Its page, `http://127.0.0.1:PORT`.
+    /// Its page, `http://127.0.0.1:PORT`, or `https:`.
     pub fn page(&self) -> String {
-        format!("http://{}", self.address())
+        self.url.replacen("ws", "http", 1)
     }
 
     /// On a free port of the loopback, with a relay; where that is, and the process.
