@@ -1,8 +1,10 @@
 //! A connection to a sound server that speaks PulseAudio's protocol (PipeWire does too): one socket, read
 //! and written by one thread, with a deadline for each thing that is waited for.
 
+use std::collections::VecDeque;
 use std::ffi::CString;
 use std::io::{self, Cursor, Read, Write};
+use std::mem::discriminant;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -79,6 +81,7 @@ pub(super) enum Flow {
 }
 
 /// What came in.
+#[derive(Debug, PartialEq)]
 pub(super) enum Turn {
     /// Sound, or a request for some.
     Flowed,
@@ -110,6 +113,8 @@ pub(super) struct Line {
     /// The payload of the last answer.
     answer: Vec<u8>,
     output: Vec<u8>,
+    /// What came while an answer was awaited, the newest of each kind.
+    meanwhile: VecDeque<Turn>,
     /// The stream's channel, and what it does.
     pub(super) flow: Option<(u32, Flow)>,
 }
@@ -151,11 +156,13 @@ impl Line {
             filled: 0,
             answer: Vec::new(),
             output: Vec::with_capacity(ROOM),
+            meanwhile: VecDeque::new(),
             flow: None,
         }
     }
 
-    /// Has something done and gives the answer. What else comes meanwhile is seen to.
+    /// Has something done and gives the answer. Sound that comes meanwhile is seen to, and whatever else
+    /// comes is the next turn's.
     pub(super) fn ask<R: CommandReply>(&mut self, command: &Command) -> Result<R, Trouble> {
         self.tell(command)?;
         let mut payload = Cursor::new(&self.answer);
@@ -175,13 +182,29 @@ impl Line {
                 None => return Err(Trouble::Silent),
                 Some(Incoming::Answer(answered)) if answered == tag => return Ok(()),
                 Some(Incoming::Refusal(refused, why)) if refused == tag => return Err(Trouble::Refused(why)),
-                Some(_) => {}
+                Some(Incoming::Turn(turn)) => self.keep(turn),
+                // What was given up long ago is answered.
+                Some(Incoming::Answer(_) | Incoming::Refusal(..)) => {}
             }
         }
     }
 
-    /// Sees to what comes next. `None` where nothing came until then.
+    /// Keeps what came for the next turn. Of each kind only the newest says how things are, so that there
+    /// are never more than there are kinds.
+    fn keep(&mut self, turn: Turn) {
+        if !matches!(turn, Turn::Nothing) {
+            self.meanwhile
+                .retain(|older| discriminant(older) != discriminant(&turn));
+            self.meanwhile.push_back(turn);
+        }
+    }
+
+    /// Sees to what came while an answer was awaited, or else to what comes next. `None` where nothing
+    /// came until then.
     pub(super) fn turn(&mut self, until: Instant) -> Result<Option<Turn>, Trouble> {
+        if let Some(turn) = self.meanwhile.pop_front() {
+            return Ok(Some(turn));
+        }
         Ok(self.receive(until)?.map(|incoming| match incoming {
             Incoming::Turn(turn) => turn,
             Incoming::Answer(_) | Incoming::Refusal(..) => Turn::Nothing,
@@ -363,6 +386,11 @@ fn retried(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use pulseaudio::protocol::stream::BufferAttr;
+    use pulseaudio::protocol::{
+        RecordStreamMovedParams, SubscriptionEvent, SubscriptionEventFacility, SubscriptionEventType,
+        SubscriptionMask,
+    };
 
     use super::*;
     use crate::io::sound::ports::Capture;
@@ -410,6 +438,69 @@ mod tests {
         let blocks = std::iter::from_fn(|| capture.read(&mut block, clock::now()).then_some(())).count();
         assert!((3..=4).contains(&blocks), "{blocks}");
         assert!((block[BLOCK - 1] - 0.25).abs() < 0.01, "{}", block[BLOCK - 1]);
+    }
+
+    #[test]
+    fn what_comes_while_an_answer_is_awaited_is_the_next_turns() {
+        let (mut line, mut server, mut capture) = line();
+        let event = |number, command: &Command| {
+            let mut bytes = Vec::new();
+            protocol::write_command_message(&mut bytes, number, command, MAX_VERSION)
+                .expect("a vector takes it");
+            bytes
+        };
+        let changed = event(
+            u32::MAX,
+            &Command::SubscribeEvent(SubscriptionEvent {
+                event_facility: SubscriptionEventFacility::Source,
+                event_type: SubscriptionEventType::Removed,
+                index: Some(3),
+            }),
+        );
+        let moved = |to: &str| {
+            event(
+                u32::MAX,
+                &Command::RecordStreamMoved(RecordStreamMovedParams {
+                    stream_index: 7,
+                    device_index: 4,
+                    device_name: CString::new(to).expect("no zeros"),
+                    device_suspended: false,
+                    buffer_attr: BufferAttr::default(),
+                    configured_source_latency: 0,
+                }),
+            )
+        };
+        let sound = message(7, &[0; 4 * 4 * BLOCK]);
+        let mut bytes = Vec::new();
+        // A swarm, in the midst of which the answer to something older is found.
+        for _ in 0..1_000 {
+            bytes.extend(&changed);
+        }
+        protocol::write_ack_message(&mut bytes, 0).expect("a vector takes it");
+        bytes.extend(moved("first"));
+        bytes.extend(sound);
+        bytes.extend(moved("second"));
+        bytes.extend(event(u32::MAX, &Command::RecordStreamKilled(7)));
+        protocol::write_ack_message(&mut bytes, 1).expect("a vector takes it");
+        bytes.extend(&changed);
+        server.write_all(&bytes).expect("there is room");
+
+        line.tell(&Command::Subscribe(SubscriptionMask::SOURCE))
+            .expect("it is answered");
+        let mut block = [0.0; BLOCK];
+        assert!(capture.read(&mut block, clock::now()), "sound was seen to");
+        let turns: Vec<Turn> =
+            std::iter::from_fn(|| line.turn(clock::now()).expect("a connection")).collect();
+        assert_eq!(
+            turns,
+            [
+                Turn::Changed,
+                Turn::Flowed,
+                Turn::Moved("second".into()),
+                Turn::Ended,
+                Turn::Changed
+            ]
+        );
     }
 
     #[test]
