@@ -180,6 +180,32 @@ fn a_call_begins_without_any_device_and_takes_what_comes() {
 }
 
 #[test]
+fn a_sound_server_that_comes_later_is_taken() {
+    with_private_server("a_sound_server_that_comes_later_is_taken", |server| {
+        // Until then there is a device of ALSA's, which plays to nobody.
+        let killed = server.kill();
+        let mut a = Person::with("a", MicSource::Auto, SpeakerSink::Auto);
+        let mut b = Person::with("b", MicSource::Tone, SpeakerSink::None);
+        wait(&mut a, &mut b, "a speaker without a server", |a, _| {
+            a.told
+                .iter()
+                .any(|event| matches!(event, SoundEvent::Devices { has_speaker, .. } if *has_speaker))
+        });
+        let server = killed.restart();
+        wait(&mut a, &mut b, "the server's are taken", |a, _| {
+            a.has(true) && a.notices("microphone is now mic-of-") == 1 && a.notices("speaker is now ") == 1
+        });
+        let choice = a.told.iter().find_map(|event| match event {
+            SoundEvent::Notice(text) => text.strip_prefix("speaker is now "),
+            _ => None,
+        });
+        let sink = choice.expect("it was told").replace("-of-", "-");
+        let heard = server.listen(&sink);
+        hear(&mut a, &mut b, &heard, 440.0, 700.0);
+    });
+}
+
+#[test]
 fn a_microphone_that_gives_nothing_is_left_for_another() {
     let name = "a_microphone_that_gives_nothing_is_left_for_another";
     with_private_server(name, |server| {

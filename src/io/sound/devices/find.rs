@@ -20,6 +20,12 @@ impl<D> Candidate<D> {
         self.id.ends_with(".monitor")
     }
 
+    /// It stands for a device where a sound server has none.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub(super) fn is_dummy(&self) -> bool {
+        self.id.starts_with("auto_null")
+    }
+
     /// The name to choose it by among `all`.
     pub(super) fn shown(&self, all: &[Self]) -> String {
         if all.iter().filter(|other| other.name == self.name).count() > 1 {

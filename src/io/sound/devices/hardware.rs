@@ -151,7 +151,7 @@ impl Keeper {
             if watch.failed.load(Ordering::Acquire) {
                 return End::Lost(why.try_recv().unwrap_or_else(|_| "unknown".into()));
             }
-            if found.has_moved(self.direction) {
+            if found.has_moved(self.direction) || (found.follows && self.is_served()) {
                 return End::Moved;
             }
             let (turns, now) = (watch.turns.load(Ordering::Relaxed), clock::now());
@@ -161,6 +161,14 @@ impl Keeper {
                 return End::Lost("it went silent".into());
             }
         }
+    }
+}
+
+impl Keeper {
+    /// There are only the system's own devices.
+    #[cfg(not(target_os = "linux"))]
+    fn is_served(&self) -> bool {
+        false
     }
 }
 

@@ -99,6 +99,12 @@ impl Keeper {
         }
     }
 
+    /// A server has come, and has something to offer, where there was none before.
+    pub(super) fn is_served(&self) -> bool {
+        let offered = Line::connect(&self.quit).and_then(|mut line| everything(&mut line, self.direction));
+        offered.is_ok_and(|all| all.iter().any(|c| !c.is_monitor() && !c.is_dummy()))
+    }
+
     /// The device of the name, or the server's choice, or where that gave nothing another one; as an error
     /// why there is none.
     fn pick(&mut self, line: &mut Line) -> Result<Result<Served, String>, Trouble> {
