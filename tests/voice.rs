@@ -9,9 +9,9 @@ mod line;
 mod talk;
 
 use facetty::io::clock;
-use facetty::media::audio::RATE;
+use facetty::media::audio::{FRAME, RATE};
 
-use line::{CLEAN, Dice, HALF, INTERNATIONAL, Line, Loss, MODERATE, SPIKY};
+use line::{CLEAN, Dice, HALF, INTERNATIONAL, Line, Loss, MODERATE, NARROW, SPIKY};
 use talk::{Heard, Speech, encode, talk};
 
 /// Syllables of a low voice, without pauses, so that each loss is heard.
@@ -33,7 +33,19 @@ fn voice(seconds: usize) -> Vec<f32> {
 }
 
 fn over(line: &Line, seconds: usize, loss: f64, red: bool) -> Heard {
-    let speech = Speech { kbit: 24, loss, red };
+    speak(
+        line,
+        seconds,
+        Speech {
+            kbit: 24,
+            loss,
+            red,
+            frame: FRAME,
+        },
+    )
+}
+
+fn speak(line: &Line, seconds: usize, speech: Speech) -> Heard {
     let frames = encode(&voice(seconds), speech);
     talk(&frames, speech, line, 11, clock::now())
 }
@@ -125,5 +137,37 @@ fn even_losses_are_repaired() {
         let told = format!("{loss}: {:.3} of {:?}", heard.concealed(), heard.counts);
         assert!(heard.concealed() <= most, "{told}");
         assert!(longest_gap(&heard, 2_000) <= 500, "{told}");
+    }
+}
+
+/// Likewise: what fits a narrow line goes over it whole, with little more delay than its own unevenness;
+/// of what does not fit, what comes is played.
+#[test]
+fn narrow_lines_carry_what_fits_them() {
+    let speeches = [(20, 1), (20, 1), (14, 2), (8, 3)];
+    for (line, (kbit, packed)) in NARROW.iter().zip(speeches) {
+        let speech = Speech {
+            kbit,
+            loss: 0.0,
+            red: false,
+            frame: packed * FRAME,
+        };
+        let heard = speak(line, 30, speech);
+        let told = format!("{}: {:?}, {} ms", line.name, heard.counts, heard.delay);
+        assert!(heard.concealed() <= 0.001, "{told}");
+        assert!(heard.delay <= 60.0, "{told}");
+    }
+    for line in &NARROW[2..] {
+        let speech = Speech {
+            kbit: 40,
+            loss: 0.0,
+            red: false,
+            frame: FRAME,
+        };
+        let heard = speak(line, 30, speech);
+        let told = format!("{}: {:?}, {} ms", line.name, heard.counts, heard.delay);
+        assert!(heard.counts.lost > 100, "{told}");
+        assert!(longest_gap(&heard, 2_000) <= 200, "{told}");
+        assert!(heard.delay <= 150.0, "{told}");
     }
 }

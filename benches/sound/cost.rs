@@ -41,6 +41,7 @@ fn path(said: &[f32], people: usize) -> f64 {
         kbit: 20,
         loss: 0.05,
         red: false,
+        frame: FRAME,
     };
     let frames = encode(said, speech);
     let mut voices: Vec<Playout> = (0..people).map(|_| Playout::new().expect("a decoder")).collect();

@@ -8,7 +8,7 @@ use facetty::io::clock;
 use facetty::media::audio::{BLOCK, FRAME, RATE, VoiceDecoder};
 use facetty::media::resample::Resampler;
 
-use super::line::{CLEAN, HALF, INTERNATIONAL, Line, MODERATE, SPIKY};
+use super::line::{CLEAN, HALF, INTERNATIONAL, Line, MODERATE, NARROW, SPIKY};
 use super::speech::{Noise, speech};
 use super::stoi::align;
 use super::talk::{Heard, Speech, encode, talk};
@@ -21,7 +21,12 @@ const PYTHON: &str = "FACETTY_PYTHON";
 pub fn measure() {
     let said = speech("en+f3", 0, 60);
     let run = |line: &Line, loss: f64, red: bool| -> Heard {
-        let speech = Speech { kbit: 20, loss, red };
+        let speech = Speech {
+            kbit: 20,
+            loss,
+            red,
+            frame: FRAME,
+        };
         talk(&encode(&said, speech), speech, line, SEED, clock::now())
     };
     let clean = run(&CLEAN, 0.0, false);
@@ -53,11 +58,29 @@ pub fn measure() {
             heard.counts.lost,
         );
     }
+    // As the rate control speaks on them.
+    for (line, (kbit, packed)) in NARROW.iter().zip([(20, 1), (20, 1), (14, 2), (8, 3)]) {
+        let speech = Speech {
+            kbit,
+            loss: 0.0,
+            red: false,
+            frame: packed * FRAME,
+        };
+        let heard = talk(&encode(&said, speech), speech, line, SEED, clock::now());
+        println!(
+            "  {}, {kbit} kbit/s in packets of {} ms: {:.2} % concealed, {:.0} ms added",
+            line.name,
+            packed * 20,
+            heard.concealed() * 100.0,
+            heard.delay,
+        );
+    }
     for line in [&HALF, &SPIKY] {
         let speech = Speech {
             kbit: 20,
             loss: 0.3,
             red: false,
+            frame: FRAME,
         };
         // Without pauses, so that what is silent is lost.
         let frames = encode(&hum(30), speech);
@@ -110,7 +133,12 @@ fn quality(said: &[f32]) {
             let line = Uniform { loss, jitter };
             let came = line.carry(seed, said.len() / FRAME);
             let heard = |red: bool| {
-                let speech = Speech { kbit: 32, loss, red };
+                let speech = Speech {
+                    kbit: 32,
+                    loss,
+                    red,
+                    frame: FRAME,
+                };
                 let frames = encode(said, speech);
                 let packets: Vec<_> = frames
                     .iter()
@@ -184,6 +212,7 @@ fn fixed(said: &[f32], came: &[Option<f64>], loss: f64) -> Vec<f32> {
         kbit: 32,
         loss: loss.min(0.0),
         red: false,
+        frame: FRAME,
     };
     let mut decoder = VoiceDecoder::new().expect("a decoder");
     let mut out = Vec::with_capacity(said.len());
@@ -262,6 +291,7 @@ pub fn hours() {
         kbit: 20,
         loss: 0.0,
         red: false,
+        frame: FRAME,
     };
     let second: Vec<Arc<[u8]>> = encode(&hum(2), speech).into_iter().flatten().collect();
     for ppm in [200.0, -200.0] {

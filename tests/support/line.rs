@@ -81,6 +81,22 @@ pub const HALF: Line = Line {
     ..CLEAN
 };
 
+/// Likewise: lines of 300 down to 25 kbit/s, on which 30 packets may wait.
+pub const NARROW: [Line; 4] = [
+    narrow("300 kbit/s", 300.0),
+    narrow("100 kbit/s", 100.0),
+    narrow("50 kbit/s", 50.0),
+    narrow("25 kbit/s", 25.0),
+];
+
+const fn narrow(name: &'static str, kbit: f64) -> Line {
+    Line {
+        name,
+        rate: Some((kbit, 30)),
+        ..CLEAN
+    }
+}
+
 /// Bytes that IP, UDP, SRTP and RTP add to a packet.
 const HEADERS: usize = 28 + 10 + 20;
 

@@ -19,6 +19,8 @@ pub struct Speech {
     pub loss: f64,
     /// Each packet carries the two before it as well (RFC 2198).
     pub red: bool,
+    /// Samples in a packet: [`FRAME`] or a small multiple of it.
+    pub frame: usize,
 }
 
 /// What the other heard.
@@ -47,24 +49,25 @@ impl Heard {
     }
 }
 
-/// What is packed into packets of 20 ms; `None` where nothing is sent.
+/// What is packed into packets; `None` where nothing is sent.
 pub fn encode(voice: &[f32], speech: Speech) -> Vec<Option<Arc<[u8]>>> {
     let mut encoder = VoiceEncoder::new().expect("an encoder");
     encoder
         .tune(Bitrate::kbps(speech.kbit), speech.loss as f32)
         .expect("in range");
-    let frames = voice.chunks_exact(FRAME);
+    let frames = voice.chunks_exact(speech.frame);
     frames
         .map(|frame| encoder.encode(frame, false).expect("a frame").map(Arc::from))
         .collect()
 }
 
-/// What is heard of `frames`, sent one each 20 ms over `line`.
+/// What is heard of `frames`, sent one after the other over `line`.
 pub fn talk(frames: &[Option<Arc<[u8]>>], speech: Speech, line: &Line, seed: u64, start: Instant) -> Heard {
     let mut packets: Vec<Sent> = Vec::new();
-    for (time, data) in frames.iter().enumerate() {
+    let units = speech.frame / FRAME;
+    for (number, data) in frames.iter().enumerate() {
         if let Some(data) = data {
-            packets.push((time, data.clone()));
+            packets.push((number * units, data.clone()));
         }
     }
     let bytes = |i: usize| {
@@ -74,7 +77,7 @@ pub fn talk(frames: &[Option<Arc<[u8]>>], speech: Speech, line: &Line, seed: u64
     };
     let sent = (0..packets.len()).map(|i| (packets[i].0 as f64 * 20.0, bytes(i)));
     let came = line.carry(seed, sent);
-    listen(&packets, &came, speech.red, frames.len() * 2 + 40, start)
+    listen(&packets, &came, speech.red, frames.len() * units * 2 + 40, start)
 }
 
 /// A packet: its place in units of 20 ms, and what is in it.
