@@ -29,8 +29,8 @@ pub fn measure() {
         let way = ways(&sound, &[]);
         row("mouth to ear, p50", way.p50, Bound::AtMost(80.0), "ms");
         let (cleaning, coding) = inside();
-        // A sound waits for the end of its packet, half of one in the mean.
-        let packing = 10.0;
+        // A packet's first sound waits for the last one, which in its turn waits to be played after it.
+        let packing = 20.0;
         let devices = way.p50 - cleaning - coding - packing - way.held;
         println!(
             "  p95 {:.1} ms; CPU of one person {:.1} % of a core",

@@ -241,7 +241,9 @@ impl Playback {
             self.given += fill_up(&mut self.ring, self.margin) as u64;
             return true;
         }
-        queued < (asked + self.margin).min(capacity / 2)
+        // A block may be more than one turn. Of the turns at which it could be made this is the last: half of
+        // the margin that it began with is left for the clock's unevenness.
+        queued < (asked + self.margin / 2).min(capacity / 2)
     }
 
     /// How long it takes from here to the ear, more or less: what waits in the ring, and a server's buffer

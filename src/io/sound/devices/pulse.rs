@@ -30,8 +30,9 @@ mod line;
 
 /// The latency that a microphone is asked for, in microseconds: half of it the device's, half the server's.
 const CAPTURE: u32 = 10_000;
-/// What a speaker asks for at once, in microseconds; its buffer holds twice as much.
-const PLAYBACK: u32 = 7_500;
+/// What a speaker asks for at once, in microseconds; its buffer holds twice as much. Half a block of ours, so
+/// that a block is made for every second turn.
+const PLAYBACK: u32 = 5_000;
 /// What the server keeps of a microphone for who does not read, in microseconds: more would only be late.
 const KEPT: u32 = 200_000;
 /// A stream that was opened and does nothing for so long is dead …
