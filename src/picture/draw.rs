@@ -24,6 +24,10 @@ use ways::{Colour, Ready};
 
 /// The fewest bytes for which a cell is drawn, as a rule.
 const FEW_BYTES: f32 = 15.0;
+/// What cells took in the last frames counts like so many cells of this one.
+const LIKE_CELLS: f32 = 256.0;
+/// With this no cell is drawn but where all of it is another.
+const MOST_LAMBDA: f32 = 1e5;
 
 impl Screen {
     /// Writes the cells that are worth it.
@@ -40,27 +44,35 @@ impl Screen {
     fn draw_rows(&mut self, budget: usize, stream: &mut Stream<'_>) {
         let rows = usize::from(self.size.rows);
         let before = stream.len();
-        let (mut lambda, mut waiting) = self.lambda(budget.saturating_sub(before));
+        let room = budget.saturating_sub(before);
+        let waiting = self.count();
+        let mut lambda = self.lambda(room);
+        // Lambda is thought to fit until it is seen not to.
+        let fits = room as f32 / waiting.max(1) as f32;
+        let usual = (self.worth.rate as f32 / 16.0).min(fits);
         let mut pens = Pens::new(self.glyphs);
-        let mut drawn = 0;
+        let (mut drawn, mut passed) = (0, 0);
+        let (mut sum, mut steered) = (0.0, 0.0);
         let mut stopped = None;
         let first = self.worth.first_row.min(rows);
         for y in (first..rows).chain(0..first) {
-            if waiting > 0 && budget != usize::MAX {
-                lambda = self.steer(
-                    lambda,
-                    waiting,
-                    drawn,
-                    stream.len() - before,
-                    budget - before.min(budget),
-                );
+            let in_row = self.worth.in_row[y] as usize;
+            if budget != usize::MAX && in_row > 0 && stopped.is_none() {
+                let spent = stream.len() - before;
+                let each = (usual * LIKE_CELLS + spent as f32) / (passed as f32 + LIKE_CELLS);
+                let likely = (waiting - passed) as f32 * each;
+                lambda = self.steer(lambda, likely, room.saturating_sub(spent));
             }
+            if stopped.is_none() {
+                sum += lambda;
+                steered += 1.0;
+            }
+            passed += in_row;
             let start = self.wanted.at(0, y);
             let threshold = self.threshold(lambda);
             let mut x = 0;
             while let Some(skip) = next_over(&self.worth.of[start + x..start + self.wanted.cols], threshold) {
                 x += skip;
-                waiting = waiting.saturating_sub(1);
                 let is_picture = self.wanted.kind[start + x].is_picture();
                 if is_picture && stream.len() + LARGEST > budget {
                     stopped.get_or_insert(y);
@@ -71,12 +83,27 @@ impl Screen {
             }
         }
         self.worth.first_row = stopped.unwrap_or(0);
-        self.worth.lambda = lambda;
+        self.worth.lambda = sum / f32::max(steered, 1.0);
         // Few cells say little, with the frame's own bytes among theirs.
         if drawn > 64 {
-            let cost = (stream.len() - before) * 16 / drawn;
-            self.worth.cost = (self.worth.cost * 3 + cost) / 4;
+            let spent = stream.len() - before;
+            let mean = |before: usize, cells: usize| (before * 3 + spent * 16 / cells) / 4;
+            self.worth.cost = mean(self.worth.cost, drawn);
+            if stopped.is_none() {
+                self.worth.rate = mean(self.worth.rate, waiting.max(1));
+            }
         }
+    }
+
+    /// Counts the cells of each row, and of all, that would be drawn if bytes were of no matter.
+    fn count(&mut self) -> usize {
+        let least = self.threshold(self.least());
+        let Self { worth, wanted, .. } = self;
+        worth.in_row.clear();
+        let rows = worth.of.chunks_exact(wanted.cols.max(1));
+        let over = rows.map(|row| row.iter().map(|&of| u32::from(of > least)).sum::<u32>());
+        worth.in_row.extend(over);
+        worth.in_row.iter().sum::<u32>() as usize
     }
 
     /// The least lambda.
@@ -89,8 +116,8 @@ impl Screen {
         ((lambda * FEW_BYTES) as u32).max(LEAST).max(self.worth.noise)
     }
 
-    /// The lambda with which the frame likely keeps its budget, and how many cells are likely drawn.
-    fn lambda(&self, budget: usize) -> (f32, usize) {
+    /// The lambda with which the frame likely keeps its budget.
+    fn lambda(&self, budget: usize) -> f32 {
         let least = self.least();
         let of = &self.worth.of;
         let cost = self.worth.cost.max(16) as f32 / 16.0;
@@ -98,13 +125,13 @@ impl Screen {
         let wanted = ((least * cost) as u32).max(LEAST).max(self.worth.noise);
         let count = of.iter().filter(|&&worth| worth > wanted).count();
         if count <= affordable {
-            return (least, count);
+            return least;
         }
         let forced = of.iter().filter(|&&worth| worth == FORCED).count();
         if forced >= affordable {
             // All are drawn, and cheaply.
             let ratio = forced as f32 * cost / budget.max(1) as f32;
-            return (least.max(1.0) * ratio * ratio, forced);
+            return least.max(1.0) * ratio * ratio;
         }
         // Of many cells some tell enough.
         let each = 1 + of.len() / 4096;
@@ -117,22 +144,18 @@ impl Screen {
             drawn += cells;
             if drawn > affordable {
                 let worth = of_octave(step + 1).min(REFRESHED as f32 / 64.0);
-                return ((worth / cost).max(least), affordable);
+                return (worth / cost).max(least);
             }
         }
-        (least, count)
+        least
     }
 
-    /// Corrects lambda while the frame is drawn.
-    fn steer(&self, lambda: f32, waiting: usize, drawn: usize, spent: usize, budget: usize) -> f32 {
-        let cost = if drawn > 32 {
-            spent as f32 / drawn as f32
-        } else {
-            self.worth.cost as f32 / 16.0
-        };
-        let left = budget.saturating_sub(spent + LARGEST).max(1) as f32;
-        let ratio = (waiting as f32 * cost / left).clamp(0.5, 4.0);
-        (lambda * ratio.sqrt()).clamp(self.least(), 1e6)
+    /// Corrects lambda while the frame is drawn, for the bytes that it is likely to take yet and those that
+    /// are left.
+    fn steer(&self, lambda: f32, likely: f32, left: usize) -> f32 {
+        let left = left.saturating_sub(LARGEST + self.worth.in_row.len()).max(1) as f32;
+        let ratio = (likely / left).clamp(0.5, 4.0);
+        (lambda * ratio.sqrt()).clamp(self.least(), MOST_LAMBDA)
     }
 
     /// Writes a cell; says whether there was something to write.

@@ -44,10 +44,14 @@ pub(super) struct Worth {
     /// What noise alone is worth, seldom more.
     pub(super) noise: u32,
     heard: f32,
-    /// With what lambda the last frame ended.
+    /// The mean lambda of the last frame's rows.
     pub(super) lambda: f32,
     /// Sixteenths of bytes that a redrawn cell took lately.
     pub(super) cost: usize,
+    /// Likewise, that each cell took which was worth it, drawn or not.
+    pub(super) rate: usize,
+    /// How many cells of each row are worth more than the least.
+    pub(super) in_row: Vec<u32>,
     /// The row with which the next frame begins: where the last one ran out of budget.
     pub(super) first_row: usize,
 }
@@ -66,6 +70,7 @@ impl Worth {
             edges: vec![0; cells],
             is_new: vec![false; cells],
             cost: 24 * 16,
+            rate: 16 * 16,
             ..Self::default()
         };
     }
@@ -78,7 +83,7 @@ const STILL: u32 = 5;
 const NOISE_ABOVE_STILL: f32 = 8.0;
 /// Noise counts as worth at most this times [`Redraw::worth`](super::screen::Redraw::worth): more is
 /// seen.
-const MOST_NOISE: f32 = 90.0;
+const MOST_NOISE: f32 = 38.0;
 
 /// The step of a quarter of an octave that a worth is in.
 #[inline(always)]
