@@ -147,7 +147,7 @@ export class Peer {
   /** Holds what is sent to what they asked for. */
   shape() {
     this.#shapers.camera?.show(this.asked.camera);
-    this.#shapers.screen?.show(this.asked.screen);
+    this.#shapers.screen?.show(this.asked.screen, true);
     this.#shapers.voice?.speak(this.asked.camera);
   }
 

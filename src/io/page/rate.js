@@ -13,14 +13,14 @@ const SMALL = 320 * 180;
 const VOICE = { small: 20_000, large: 40_000 };
 
 /** Bits a second that a picture is worth: a part of what the program's src/call/rate.rs takes for it. Cells
- * show no more, and two browsers see each other well by half. */
-export function needed(width, height, fps) {
-  const part = width * height > SMALL ? 0.5 : 0.4;
+ * show no more of a camera, and two browsers see each other well by half; letters need all of it. */
+export function needed(width, height, fps, hasLetters) {
+  const part = hasLetters ? 1 : width * height > SMALL ? 0.5 : 0.4;
   return Math.max(LEAST, Math.round(part * 56 * (width * height) ** 0.78 * (fps / 30) ** 0.7));
 }
 
 /** An encoding of a source of this size (nothing known: none) for such a viewport. */
-export function encoding(source, { width, height, fps }) {
+export function encoding(source, { width, height, fps }, hasLetters) {
   if (!(width > 0 && height > 0 && fps > 0)) return { active: false };
   const from = source?.width ? source : { width: 1280, height: 720 };
   const down = Math.max(1, from.width / width, from.height / height);
@@ -28,7 +28,7 @@ export function encoding(source, { width, height, fps }) {
     active: true,
     scaleResolutionDownBy: down,
     maxFramerate: Math.min(60, fps),
-    maxBitrate: needed(from.width / down, from.height / down, Math.min(60, fps)),
+    maxBitrate: needed(from.width / down, from.height / down, Math.min(60, fps), hasLetters),
   };
 }
 
@@ -44,9 +44,9 @@ export class Shaper {
     this.#sender = sender;
   }
 
-  /** A picture, for such a viewport. */
-  show(viewport) {
-    return this.#set(encoding(this.#sender.track?.getSettings(), viewport));
+  /** A picture, for such a viewport; of a screen it has letters. */
+  show(viewport, hasLetters = false) {
+    return this.#set(encoding(this.#sender.track?.getSettings(), viewport, hasLetters));
   }
 
   /** A voice, beside pictures for such a viewport: once, with Opus's own error correction, although the
