@@ -374,16 +374,13 @@ fn three_meet_two_of_them_in_terminals() {
     browser.check();
 }
 
-#[test]
-fn who_refuses_camera_and_microphone_sees_and_hears_all_the_same() {
+/// Somebody whose page says this of their devices joins without them.
+fn sees_and_hears_without_devices(setup: Setup, told: &str) {
     let server = Server::start();
     let mut ann = Terminal::start(&server, "ann", "auto");
-    let mut browser = Browser::start_with(Setup {
-        refuse: true,
-        ..Setup::default()
-    });
+    let mut browser = Browser::start_with(setup);
     browser.open(&format!("{}/lobby", server.page()));
-    browser.shows("may not be used");
+    browser.shows(told);
     browser.click("#join-go");
     sees_and_hears(&browser);
     ann.program
@@ -392,20 +389,21 @@ fn who_refuses_camera_and_microphone_sees_and_hears_all_the_same() {
 }
 
 #[test]
+fn who_refuses_camera_and_microphone_sees_and_hears_all_the_same() {
+    let refuses = Setup {
+        refuse: true,
+        ..Setup::default()
+    };
+    sees_and_hears_without_devices(refuses, "may not be used");
+}
+
+#[test]
 fn who_has_no_device_at_all_sees_and_hears_all_the_same() {
-    let server = Server::start();
-    let mut ann = Terminal::start(&server, "ann", "auto");
-    let mut browser = Browser::start_with(Setup {
+    let bare = Setup {
         bare: true,
         ..Setup::default()
-    });
-    browser.open(&format!("{}/lobby", server.page()));
-    browser.shows("was found");
-    browser.click("#join-go");
-    sees_and_hears(&browser);
-    ann.program
-        .event_where("mute", |e| e["mic"] == true && e["camera"] == true);
-    browser.check();
+    };
+    sees_and_hears_without_devices(bare, "was found");
 }
 
 #[test]
