@@ -473,6 +473,17 @@ fn it_ends_although_nobody_takes_its_events() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }
 
+/// That a reader goes is its wish; that a disk is full is nobody's.
+#[test]
+#[cfg(target_os = "linux")]
+fn events_that_cannot_be_written_end_it_with_the_reason() {
+    let server = Server::start();
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let args = person(&server, "lobby", "ann", &[]);
+    let ended = Program::start_to(full.expect("Linux has it"), &args).ended();
+    fails_in_one_line(&ended, 1, "standard output takes nothing: No space left");
+}
+
 #[test]
 fn what_keeps_a_call_from_beginning_is_told_to_programs_too() {
     let ended = Program::start(&[

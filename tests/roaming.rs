@@ -68,8 +68,12 @@ impl Pair {
 
     /// Waits until the first side hears the other again, and pictures come on both.
     fn is_back(&mut self) {
-        self.a.event_where("path", |event| event["state"] == "restored");
+        let restored = self.a.event_where("path", |event| event["state"] == "restored");
         eprintln!("{}: back after {} ms", self.what, self.since().as_millis());
+        for end in ["local", "remote"] {
+            let kind = restored[end].as_str().expect("a kind");
+            assert!(["host", "srflx", "prflx", "relay"].contains(&kind), "{restored}");
+        }
         self.flows();
         self.slowest = self.slowest.max(self.since());
     }
@@ -273,6 +277,13 @@ fn the_meeting_point_is_started_anew() {
         pair.since().as_millis()
     );
     pair.flows();
+    // Once, however often it was tried again, and in words of the user's.
+    let errors = pair.a.events().iter().filter(|event| event["event"] == "error");
+    let words: Vec<_> = errors.map(|event| event["message"].clone()).collect();
+    assert_eq!(
+        words,
+        ["the meeting point is lost: it went away; it is tried again"]
+    );
     assert_eq!(
         states(&mut pair.a),
         Vec::<Value>::new(),

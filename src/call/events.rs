@@ -79,12 +79,8 @@ pub enum Event {
         peer: PeerId,
         /// Since they were met.
         after: Duration,
-        /// The kind of the own end: `host`, `srflx`, `prflx`, `relay`.
-        local: &'static str,
-        /// The kind of the far end.
-        remote: &'static str,
-        /// How the own packets leave: `udp`, or towards the own relay `tcp` or `tls`.
-        transport: &'static str,
+        /// How it leads there.
+        way: Way,
         /// What is sent to them.
         agreed: Agreed,
     },
@@ -136,6 +132,17 @@ pub enum Event {
     },
 }
 
+/// How a path leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The kind of the own end: `host`, `srflx`, `prflx`, `relay`.
+    pub local: &'static str,
+    /// The kind of the far end.
+    pub remote: &'static str,
+    /// How the own packets leave: `udp`, or towards the own relay `tcp` or `tls`.
+    pub transport: &'static str,
+}
+
 /// How a path stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathState {
@@ -144,8 +151,8 @@ pub enum PathState {
         /// Since then.
         since: Instant,
     },
-    /// It comes again.
-    Restored,
+    /// It comes again, by this way.
+    Restored(Way),
     /// It is given up, and another is sought.
     Restarting,
     /// None was found.

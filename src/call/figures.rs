@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use str0m::stats::PeerStats;
 
+use super::events::Way;
 use super::rate::Protected;
 use crate::units::Bitrate;
 
@@ -39,6 +40,8 @@ pub struct Figures {
     pub keyframes_in: u32,
     /// Key frames asked for since the start.
     pub keyframes_asked: u32,
+    /// How the path leads there.
+    pub way: Option<Way>,
 }
 
 /// Media flows when so many packets came, each at most [`PAUSE`] after the one before: a voice sends 50 a
@@ -170,6 +173,7 @@ impl Meter {
             .as_ref()
             .and_then(|pair| pair.current_round_trip_time);
         let figures = Figures {
+            way: None,
             rtt: pair.or(stats.rtt).or(self.rtt),
             sent: rate(self.bytes_out),
             received: rate(self.bytes_in),

@@ -42,7 +42,7 @@ use crate::signal::message::{ClientMessage, PeerId, ServerMessage};
 use crate::text::SafeText;
 use crate::units::{Bitrate, Size};
 
-pub use self::events::{Event, Output, PathState};
+pub use self::events::{Event, Output, PathState, Way};
 pub use self::peer::{Agreed, NegotiationError, VideoFrame};
 pub use self::voice::VoiceTune;
 
@@ -100,6 +100,8 @@ pub struct EncodedVideo {
 pub struct Call {
     config: CallConfig,
     id: Option<PeerId>,
+    /// The meeting point is there.
+    is_met: bool,
     people: BTreeMap<PeerId, Someone>,
     paths: Paths,
     source: Option<Size>,
@@ -131,6 +133,7 @@ impl Call {
             paths: Paths::new(addresses, config.ice_servers.clone(), config.ice_policy),
             config,
             id: None,
+            is_met: true,
             people: BTreeMap::new(),
             source: None,
             has_mic: true,
@@ -170,6 +173,11 @@ impl Call {
         }
         self.paths.handle_timeout(now);
         self.settle(now);
+    }
+
+    /// The meeting point is there, or is lost: then nobody is blamed for what they do not say.
+    pub fn set_meeting_point(&mut self, is_there: bool) {
+        self.is_met = is_there;
     }
 
     /// A message from the meeting point.

@@ -7,7 +7,6 @@ use str0m::net::Transmit;
 
 use super::control::{self, Control, VideoId, VideoKind};
 use super::figures::Figures;
-use super::paths::Transport;
 use super::people::{Alarm, Presence};
 use super::{Call, Event, Output, PathState};
 use crate::signal::message::PeerId;
@@ -70,7 +69,9 @@ impl Call {
                 }
                 self.assign(now);
             }
-            News::Figures(figures) => {
+            News::Figures(mut figures) => {
+                let someone = self.people.get(id).filter(|someone| someone.connected.is_some());
+                figures.way = someone.map(|someone| someone.way(&self.paths));
                 self.reports.take(id, &figures, self.config.max_bitrate);
                 self.out.push_back(Output::VoiceTune(self.reports.tune()));
                 self.out.push_back(Output::Event(Event::Figures {
@@ -88,16 +89,13 @@ impl Call {
         };
         someone.connected = Some(now);
         (someone.failed, someone.retry, someone.tries) = (false, None, 0);
-        let (local, remote) = someone.peer.path_kinds(self.paths.candidates());
-        let relayed_by = someone.peer.source().and_then(|own| self.paths.transport_of(own));
+        let way = someone.way(&self.paths);
         let agreed = someone.peer.agreed();
         let after = now.saturating_duration_since(someone.since);
         self.out.push_back(Output::Event(Event::Connected {
             peer: id.clone(),
             after,
-            local,
-            remote,
-            transport: relayed_by.unwrap_or(Transport::Udp).word(),
+            way,
             agreed,
         }));
         self.check_agreement(id);
@@ -250,7 +248,7 @@ impl Call {
             Alarm::Gone if someone.presence == Presence::Lost => self.part(id, "lost", now),
             Alarm::Gone | Alarm::Retry => self.restart(id, now),
             Alarm::NoViewport => self.assign(now),
-            Alarm::NoPath => self.give_up(id, someone.why_no_path(&self.paths), now),
+            Alarm::NoPath => self.give_up(id, someone.why_no_path(&self.paths, self.is_met), now),
             Alarm::Seek => self.seek(id, now),
             Alarm::Unstable => {
                 // So soon after the own socket came back they may have given up, and wait to be asked.
@@ -268,7 +266,8 @@ impl Call {
                 }
             }
             Alarm::Restored => {
-                self.path(id, PathState::Restored, "packets come again".to_owned());
+                let way = someone.way(&self.paths);
+                self.path(id, PathState::Restored(way), "packets come again".to_owned());
                 self.with(id, now, |someone| someone.say_kept(now));
             }
         }

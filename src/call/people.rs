@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::control::Control;
-use super::paths::Paths;
+use super::events::Way;
+use super::paths::{Paths, Transport};
 use super::peer::Peer;
 use super::{ABSENT_AFTER, CONNECT_TIMEOUT, GONE_AFTER, UNSTABLE_AFTER};
 use crate::text::SafeText;
@@ -145,6 +146,18 @@ impl Someone {
         (self.cut, self.unstable) = (Some(now), true);
     }
 
+    /// How the path to them leads.
+    pub(super) fn way(&self, paths: &Paths) -> Way {
+        let (local, remote) = self.peer.path_kinds(paths.candidates());
+        let relayed_by = self.peer.source().and_then(|own| paths.transport_of(own));
+        let transport = relayed_by.unwrap_or(Transport::Udp).word();
+        Way {
+            local,
+            remote,
+            transport,
+        }
+    }
+
     /// Another path is sought, unless the other side does so first.
     pub(super) fn seek_later(&mut self, now: Instant) {
         self.seek = Some(now + SEEK_LATER);
@@ -234,8 +247,15 @@ impl Someone {
     }
 
     /// What is known about a path that was not found: what was tried, what answered, what to do.
-    pub(super) fn why_no_path(&self, paths: &Paths) -> String {
+    /// `is_met`: the meeting point is there.
+    pub(super) fn why_no_path(&self, paths: &Paths, is_met: bool) -> String {
         let name = &self.name;
+        if !is_met {
+            return format!(
+                "the meeting point is lost, and without it no way to {name} can be agreed upon; see that it runs \
+                 and is reached, and it goes on by itself"
+            );
+        }
         if !self.peer.is_described() {
             return format!("{name} did not answer; is that facetty still running?");
         }

@@ -333,6 +333,11 @@ impl Driver {
             (Ok(()), Some(why)) if !self.connected_once => Err(CallError::NoPath(why)),
             (result, _) => result,
         };
+        let result = result.and_then(|()| {
+            self.front
+                .failure()
+                .map_or(Ok(()), |why| Err(CallError::Events(why)))
+        });
         let reason = match &result {
             Ok(()) => self.reason.unwrap_or("leave").to_owned(),
             Err(error) => {

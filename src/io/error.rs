@@ -39,6 +39,9 @@ pub enum CallError {
     /// The file for pictures.
     #[error("--screen {1}: cannot be written: {0}; check the folder and its permissions")]
     PictureFile(#[source] io::Error, ScreenSink),
+    /// The events.
+    #[error("standard output takes nothing: {0}")]
+    Events(String),
 }
 
 impl From<SocketError> for CallError {
@@ -72,6 +75,7 @@ impl CallError {
             CallError::Udp(_) => "udp",
             CallError::Signals(_) => "signals",
             CallError::PictureFile(..) => "screen",
+            CallError::Events(_) => "events",
         }
     }
 }

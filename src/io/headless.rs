@@ -3,10 +3,11 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -83,6 +84,8 @@ pub enum Line {
 pub struct Events {
     lines: Option<SyncSender<String>>,
     thread: Option<JoinHandle<()>>,
+    /// Why nothing more can be written, where that is not the reader's wish.
+    failure: Arc<OnceLock<io::Error>>,
     start: Instant,
 }
 
@@ -90,12 +93,17 @@ impl Events {
     /// Events with times since `start`.
     pub fn start(start: Instant) -> Self {
         let (lines, queue) = sync_channel::<String>(LINES);
+        let failure = Arc::new(OnceLock::new());
+        let failed = Arc::clone(&failure);
         let thread = std::thread::Builder::new()
             .name("events".into())
             .spawn(move || {
                 let mut out = std::io::stdout();
                 while let Ok(line) = queue.recv() {
-                    if out.write_all(line.as_bytes()).and_then(|()| out.flush()).is_err() {
+                    if let Err(error) = out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
+                        if error.kind() != io::ErrorKind::BrokenPipe {
+                            let _ = failed.set(error);
+                        }
                         return;
                     }
                 }
@@ -104,8 +112,14 @@ impl Events {
         Self {
             lines: Some(lines),
             thread: Some(thread),
+            failure,
             start,
         }
+    }
+
+    /// Why nothing more can be written: a full disk, say. That a reader went is none.
+    pub fn failure(&self) -> Option<String> {
+        self.failure.get().map(ToString::to_string)
     }
 
     /// Writes an event. Returns false where nobody reads any more.

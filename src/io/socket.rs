@@ -3,6 +3,7 @@
 
 mod client;
 mod open;
+mod words;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,8 +49,10 @@ pub enum SocketEvent {
     Message(ServerMessage),
     /// In the room, for the first time or again.
     Up,
-    /// The socket was lost; calls go on, and it is tried again.
+    /// The socket was lost, or could not be made again; calls go on, and it is tried again.
     Down {
+        /// It stood until now.
+        stood: bool,
         /// Why.
         why: String,
         /// When.

@@ -80,7 +80,7 @@
 //! `"answers"` with the `ice-ufrag` of the offer (which differs between any two offers that begin with ICE
 //! anew). SDP has no mark for it, and without one an answer to an offer that was withdrawn meanwhile, because
 //! the socket was lost or both called at once, would be taken for the answer to the next. Who makes the
-//! offer passes over an answer that names another; one that names none (a browser's) is taken as it is.
+//! offer passes over an answer that names another; one that names none is taken as it is.
 //!
 //! The server reads no more of it than this. A person who is not there yields the error
 //! `no-such-peer`.

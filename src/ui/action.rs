@@ -2,7 +2,7 @@
 
 use crossterm::event::KeyEvent;
 
-use super::state::{Devices, Invite, Path, Signaling, Stats, Tone};
+use super::state::{Devices, Invite, Path, PathKind, Signaling, Stats, Tone};
 use crate::call::control::VideoId;
 use crate::signal::message::PeerId;
 use crate::text::SafeText;
@@ -29,6 +29,8 @@ pub enum Action {
     PeerLeft(PeerId),
     /// A person's path changed.
     Path(PeerId, Path),
+    /// Through which kind of path a person is reached by now, while there is one.
+    PathKind(PeerId, PathKind),
     /// A person's microphone and camera.
     PeerMute {
         /// Who.

@@ -17,8 +17,9 @@ use crate::signal::message::PeerId;
 use crate::text::SafeText;
 use crate::units::Size;
 
-/// How long a message stands: time to read a line.
+/// How long a message stands: time to read a line; a longer one stands so long for each letter.
 const MESSAGE_TIME: Duration = Duration::from_secs(4);
+const LETTER_TIME: Duration = Duration::from_millis(60);
 
 /// How long the hint stays after the last word said while muted, so that it does not flicker
 /// between words.
@@ -107,7 +108,18 @@ impl Ui {
             }
             Action::PeerJoined(id, name) => self.joined(id, name, commands),
             Action::PeerLeft(id) => self.left(&id),
-            Action::Path(id, path) => self.with(&id, |person| person.path = path),
+            Action::Path(id, path) => self.with(&id, |person| {
+                // One that is sought in place of one that was lost is waited for since then.
+                let goes_on = path == Path::Connecting && matches!(person.path, Path::Unstable { .. });
+                if !goes_on {
+                    person.path = path;
+                }
+            }),
+            Action::PathKind(id, kind) => self.with(&id, |person| {
+                if matches!(person.path, Path::Connected { .. }) {
+                    person.path = Path::Connected { kind };
+                }
+            }),
             Action::PeerMute {
                 peer,
                 mic_on,
@@ -293,7 +305,8 @@ impl Ui {
 
     /// Says something for a moment: what a key did.
     pub(super) fn say(&mut self, tone: Tone, text: SafeText) {
-        let until = self.state.now + MESSAGE_TIME;
+        let letters = u32::try_from(text.as_str().chars().count()).unwrap_or(u32::MAX);
+        let until = self.state.now + MESSAGE_TIME.max(LETTER_TIME * letters);
         self.state.message = Some(Message { text, tone, until });
     }
 

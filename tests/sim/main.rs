@@ -81,16 +81,11 @@ fn the_newcomer_calls_and_both_name_the_path() {
     world.run(2 * SECOND);
     for side in [&world.a, &world.b] {
         let found = side.events.iter().find_map(|(_, event)| match event {
-            Event::Connected {
-                local,
-                remote,
-                agreed,
-                ..
-            } => Some((*local, *remote, *agreed)),
+            Event::Connected { way, agreed, .. } => Some((*way, *agreed)),
             _ => None,
         });
-        let (local, remote, agreed) = found.expect("connected");
-        assert_eq!((local, remote), ("host", "host"));
+        let (way, agreed) = found.expect("connected");
+        assert_eq!((way.local, way.remote, way.transport), ("host", "host", "udp"));
         assert_eq!(agreed.video, Some(VideoCodec::Vp9));
         assert!(agreed.audio);
     }
@@ -473,7 +468,7 @@ fn a_call_goes_on_over_another_address() {
             .iter()
             .filter_map(|(_, event)| last(event))
             .next_back();
-        assert_eq!(state, Some(PathState::Restored));
+        assert!(matches!(state, Some(PathState::Restored(_))), "{state:?}");
     }
 }
 
@@ -488,6 +483,31 @@ fn an_offer_to_a_socket_that_was_gone_does_not_stand_in_the_way() {
     assert!(world.run_until(3 * SECOND, |world| {
         world.a.has_event(connected) && world.b.has_event(connected)
     }));
+}
+
+#[test]
+fn nobody_is_blamed_for_a_meeting_point_that_is_gone() {
+    let failed = |world: &World| {
+        let mut whys = world.a.events.iter().filter_map(|(_, event)| match event {
+            Event::Path {
+                state: PathState::Failed,
+                why,
+                ..
+            } => Some(why.clone()),
+            _ => None,
+        });
+        whys.next_back()
+    };
+    for (is_there, wanted) in [(true, "did not answer"), (false, "the meeting point is lost")] {
+        let mut world = World::new(clean(), 17);
+        world.meet();
+        world.b.is_gone = true;
+        world.forget_signals();
+        world.a.call.set_meeting_point(is_there);
+        assert!(world.run_until(16 * SECOND, |world| failed(world).is_some()));
+        let why = failed(&world).expect("it was told");
+        assert!(why.contains(wanted), "{why}");
+    }
 }
 
 #[test]

@@ -10,6 +10,8 @@ const MAX_LINES: usize = 32;
 pub(super) struct MediaLine {
     pub(super) kind: MediaKind,
     pub(super) mid: Mid,
+    /// Its place among those of its kind, stopped ones counted: a later line does not become the first.
+    pub(super) place: usize,
     /// The other side sends by it.
     pub(super) sends: bool,
     /// The other side takes what is sent by it.
@@ -32,6 +34,7 @@ impl MediaLines {
         // What stands before the first line holds for all (RFC 8866, 5).
         let common = direction(parts.next().unwrap_or_default());
         let mut found = Self::default();
+        let mut places = [0; 2];
         for part in parts.take(MAX_LINES) {
             let mut words = part.split_ascii_whitespace();
             let kind = match words.next() {
@@ -42,6 +45,10 @@ impl MediaLines {
             };
             let at = kind.map_or(2, |kind| usize::from(kind == MediaKind::Video));
             found.has[at] = true;
+            let place = places.get_mut(at).map_or(0, |next: &mut usize| {
+                *next += 1;
+                *next - 1
+            });
             let mid = part.lines().find_map(|line| line.strip_prefix("a=mid:"));
             let (Some(kind), Some(mid)) = (kind, mid.map(str::trim_end)) else {
                 continue;
@@ -56,6 +63,7 @@ impl MediaLines {
             found.lines.push(MediaLine {
                 kind,
                 mid: Mid::from(mid),
+                place,
                 sends,
                 receives,
             });
@@ -84,10 +92,11 @@ fn direction(part: &str) -> Option<(bool, bool)> {
 mod tests {
     use super::*;
 
-    fn line(kind: MediaKind, mid: &str, sends: bool, receives: bool) -> MediaLine {
+    fn line((kind, place): (MediaKind, usize), mid: &str, sends: bool, receives: bool) -> MediaLine {
         MediaLine {
             kind,
             mid: Mid::from(mid),
+            place,
             sends,
             receives,
         }
@@ -103,9 +112,9 @@ mod tests {
         assert_eq!(
             lines.lines,
             [
-                line(MediaKind::Audio, "0", false, true),
-                line(MediaKind::Video, "v1", true, true),
-                line(MediaKind::Video, "3", true, false),
+                line((MediaKind::Audio, 0), "0", false, true),
+                line((MediaKind::Video, 0), "v1", true, true),
+                line((MediaKind::Video, 2), "3", true, false),
             ]
         );
         assert_eq!(lines.has, [true; 3]);
@@ -124,7 +133,7 @@ mod tests {
             assert_eq!(MediaLines::of(text).lines, [], "{text}");
         }
         let common = MediaLines::of("v=0\na=inactive\nm=audio 9 RTP\na=mid:0\n");
-        assert_eq!(common.lines, [line(MediaKind::Audio, "0", false, false)]);
+        assert_eq!(common.lines, [line((MediaKind::Audio, 0), "0", false, false)]);
         assert_eq!(common.has, [true, false, false]);
     }
 }

@@ -212,7 +212,15 @@ impl Peer {
         let withdrawn = self.pending.take().map(|pending| pending.changes);
         let result = self.rtc.sdp_api().accept_offer(offer);
         self.drain(now);
-        let answer = result.map_err(|e| NegotiationError::Refused(e.to_string()))?;
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(error) => {
+                // Theirs brought nothing: the own one is made again.
+                self.wanted.extend(withdrawn.into_iter().flatten());
+                self.offer(now);
+                return Err(NegotiationError::Refused(error.to_string()));
+            }
+        };
         let restarts = self.restarts(sdp);
         self.described(sdp, now);
         self.describe("answer", answer.to_sdp_string(), ufrag_of(sdp));

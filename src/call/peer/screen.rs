@@ -39,9 +39,9 @@ impl Peer {
     /// Looks up by which line each of their pictures comes.
     pub(super) fn sort_pictures(&mut self) {
         let (mut camera, mut screen) = (None, None);
-        for (at, line) in self.lines.of_kind(MediaKind::Video).enumerate() {
+        for line in self.lines.of_kind(MediaKind::Video) {
             let named = self.named.iter().find(|(mid, _)| *mid == line.mid);
-            let by_place = || match at {
+            let by_place = || match line.place {
                 0 => VideoKind::Camera,
                 _ => VideoKind::Screen,
             };

@@ -307,6 +307,26 @@ fn an_offer_that_is_withdrawn_in_glare_is_made_again() {
 }
 
 #[test]
+fn an_offer_that_gave_way_to_one_that_does_not_fit_is_made_again() {
+    let mut pair = Pair::call(everything);
+    pair.peer.restart_ice(pair.now);
+    pair.exchange();
+    let restarted = pair.offers.pop().expect("it is offered");
+    // Their lines are others than those that were agreed upon.
+    let refused = pair.peer.accept_offer(&offer("VP8/90000"), pair.now);
+    assert!(
+        matches!(refused, Err(NegotiationError::Refused(_))),
+        "{refused:?}"
+    );
+    pair.exchange();
+    assert_eq!(pair.offers.len(), 1, "the restart is offered again");
+    assert_ne!(pair.offers[0], restarted);
+    pair.answer();
+    pair.run(Duration::from_secs(3));
+    assert!(!pair.peer.is_offering());
+}
+
+#[test]
 fn a_restart_is_not_made_twice_where_theirs_is_one() {
     let mut pair = Pair::call(everything);
     pair.peer.restart_ice(pair.now);

@@ -69,7 +69,7 @@ impl Driver {
             }
             SourceEvent::Ended => {
                 self.tell(
-                    &Happening::Tell(Tone::Info, "the input ended; its last picture stays"),
+                    &Happening::Tell(Tone::Warning, "the input ended; its last picture stays"),
                     now,
                 );
             }
@@ -81,11 +81,18 @@ impl Driver {
             SocketEvent::Message(message) => self.call.handle_server(message, now),
             SocketEvent::Up => {
                 self.meeting.handle_back();
+                self.call.set_meeting_point(true);
                 self.tell(&Happening::Signaling { up: true, why: "" }, now);
             }
-            SocketEvent::Down { why, .. } => {
+            SocketEvent::Down { stood, why, .. } => {
                 self.meeting.handle_lost(self.call.rank(), false);
-                self.tell(&Happening::Signaling { up: false, why: &why }, now);
+                self.call.set_meeting_point(false);
+                if stood {
+                    let why = format!("the meeting point is lost: {why}; it is tried again");
+                    self.tell(&Happening::Signaling { up: false, why: &why }, now);
+                } else {
+                    tracing::info!(why, "the meeting point is not back");
+                }
             }
             SocketEvent::Failed(error) => {
                 let why = error.to_string();
@@ -94,6 +101,7 @@ impl Driver {
                     error if self.call.is_connected() => self.refused = Some(error),
                     error => return Err(error.into()),
                 }
+                self.call.set_meeting_point(false);
                 self.tell(&Happening::Signaling { up: false, why: &why }, now);
             }
         }

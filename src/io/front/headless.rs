@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{Happening, Report, Want};
 use crate::call::control::{VideoId, VideoKind};
-use crate::call::{Event, PathState};
+use crate::call::{Event, PathState, Way};
 use crate::io::decode::Show;
 use crate::io::headless::{self, Events, Line, Order, PictureFile, ScreenSink, Usage, round};
 use crate::io::sound::SoundEvent;
@@ -162,6 +162,11 @@ impl HeadlessFront {
         })
     }
 
+    /// Why no event can be written any more.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.events.failure()
+    }
+
     pub(super) fn finish(self) {
         if let Some(file) = self.file {
             file.finish();
@@ -210,36 +215,34 @@ impl HeadlessFront {
             Event::Connected {
                 peer,
                 after,
-                local,
-                remote,
-                transport,
+                way,
                 agreed,
             } => {
                 if let Some(met) = self.peers.get_mut(peer) {
                     met.since = now.checked_sub(*after).unwrap_or(now);
                     met.seen = false;
                 }
-                self.emit(
-                    "connected",
-                    json!({
-                        "peer": peer,
-                        "ms": milliseconds(*after),
-                        "local": local,
-                        "remote": remote,
-                        "transport": transport,
-                        "video": agreed.video.map(|codec| codec.to_string()),
-                        "audio": agreed.audio.then_some("opus"),
-                    }),
-                );
+                let mut event = json!({
+                    "peer": peer,
+                    "ms": milliseconds(*after),
+                    "video": agreed.video.map(|codec| codec.to_string()),
+                    "audio": agreed.audio.then_some("opus"),
+                });
+                tell_way(&mut event, *way);
+                self.emit("connected", event);
             }
             Event::Path { peer, state, why } => {
-                let state = match state {
-                    PathState::Unstable { .. } => "unstable",
-                    PathState::Restored => "restored",
-                    PathState::Restarting => "restarting",
-                    PathState::Failed => "failed",
+                let (word, way) = match state {
+                    PathState::Unstable { .. } => ("unstable", None),
+                    PathState::Restored(way) => ("restored", Some(way)),
+                    PathState::Restarting => ("restarting", None),
+                    PathState::Failed => ("failed", None),
                 };
-                self.emit("path", json!({ "peer": peer, "state": state, "why": why }));
+                let mut event = json!({ "peer": peer, "state": word, "why": why });
+                if let Some(way) = way {
+                    tell_way(&mut event, *way);
+                }
+                self.emit("path", event);
             }
             Event::Mute { peer, mic, camera } => {
                 self.emit("mute", json!({ "peer": peer, "mic": mic, "camera": camera }));
@@ -311,31 +314,32 @@ impl HeadlessFront {
         let kbps = |rate: Bitrate| round(rate.as_kbps(), 1);
         let share = |share: f32| round(f64::from(share), 4);
         let figures = &report.figures;
-        self.emit(
-            "stats",
-            json!({
-                "peer": peer,
-                "rtt_ms": figures.rtt.map(milliseconds),
-                "send_kbps": kbps(figures.sent),
-                "recv_kbps": kbps(figures.received),
-                "estimate_kbps": figures.estimate.map(kbps),
-                "loss_in": share(figures.loss_in),
-                "loss_out": share(figures.loss_out),
-                "fps_in": round(f64::from(figures.fps_in), 1),
-                "screen_fps_in": round(f64::from(figures.screen_fps_in), 1),
-                "screen_width_in": report.screen_in.width,
-                "screen_height_in": report.screen_in.height,
-                "fps_out": round(f64::from(figures.fps_out), 1),
-                "width_in": report.size_in.width,
-                "height_in": report.size_in.height,
-                "width_out": report.size_out.width,
-                "height_out": report.size_out.height,
-                "freezes": figures.freezes,
-                "jitter_ms": round(f64::from(report.voice.jitter_ms), 1),
-                "concealed": share(report.voice.concealed),
-                "keyframes_in": figures.keyframes_in,
-            }),
-        );
+        let mut event = json!({
+            "peer": peer,
+            "rtt_ms": figures.rtt.map(milliseconds),
+            "send_kbps": kbps(figures.sent),
+            "recv_kbps": kbps(figures.received),
+            "estimate_kbps": figures.estimate.map(kbps),
+            "loss_in": share(figures.loss_in),
+            "loss_out": share(figures.loss_out),
+            "fps_in": round(f64::from(figures.fps_in), 1),
+            "screen_fps_in": round(f64::from(figures.screen_fps_in), 1),
+            "screen_width_in": report.screen_in.width,
+            "screen_height_in": report.screen_in.height,
+            "fps_out": round(f64::from(figures.fps_out), 1),
+            "width_in": report.size_in.width,
+            "height_in": report.size_in.height,
+            "width_out": report.size_out.width,
+            "height_out": report.size_out.height,
+            "freezes": figures.freezes,
+            "jitter_ms": round(f64::from(report.voice.jitter_ms), 1),
+            "concealed": share(report.voice.concealed),
+            "keyframes_in": figures.keyframes_in,
+        });
+        if let Some(way) = figures.way {
+            tell_way(&mut event, way);
+        }
+        self.emit("stats", event);
     }
 
     fn emit(&self, event: &str, fields: serde_json::Value) {
@@ -343,6 +347,12 @@ impl HeadlessFront {
             self.unread.set(true);
         }
     }
+}
+
+fn tell_way(event: &mut serde_json::Value, way: Way) {
+    event["local"] = way.local.into();
+    event["remote"] = way.remote.into();
+    event["transport"] = way.transport.into();
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -167,6 +167,14 @@ impl Front {
         }
     }
 
+    /// What keeps it from telling anything more.
+    pub fn failure(&self) -> Option<String> {
+        match self {
+            Front::Headless(front) => front.failure(),
+            _ => None,
+        }
+    }
+
     /// The end: what is still to be written is written, and the terminal is given back.
     pub fn finish(self) {
         match self {

@@ -1,12 +1,11 @@
 //! The front of a person: keys in, the screen out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Happening, Report, Want};
 use crate::call::control::{VideoId, VideoKind};
-use crate::call::{Event, PathState};
+use crate::call::{Event, PathState, Way};
 use crate::io::clock;
 use crate::io::decode::{Show, to_slot};
 use crate::io::screen::{Screen, Told};
@@ -14,7 +13,6 @@ use crate::io::slot::Slot;
 use crate::io::sound::{self, MicSource, SoundEvent, SpeakerSink};
 use crate::io::terminal::{Input, Keys, Terminal};
 use crate::media::frame::I420;
-use crate::signal::message::PeerId;
 use crate::text::SafeText;
 use crate::ui::sound::MUTE;
 use crate::ui::state::{Devices, Path, PathKind, Signaling, Stats, Tone};
@@ -31,7 +29,6 @@ pub struct TerminalFront {
     keys: Keys,
     has_mic: bool,
     has_camera: bool,
-    kinds: BTreeMap<PeerId, PathKind>,
 }
 
 impl TerminalFront {
@@ -45,7 +42,6 @@ impl TerminalFront {
             keys,
             has_mic,
             has_camera,
-            kinds: BTreeMap::new(),
         };
         front.draw();
         front
@@ -148,7 +144,12 @@ impl TerminalFront {
                 SoundEvent::Notice(text) => vec![tell(Tone::Warning, text)],
                 _ => vec![],
             },
-            Happening::Figures(peer, report) => vec![Action::Stats((*peer).clone(), stats(report))],
+            Happening::Figures(peer, report) => {
+                let kind = report.figures.way.map(kind);
+                let led = kind.map(|kind| Action::PathKind((*peer).clone(), kind));
+                let stats = Action::Stats((*peer).clone(), stats(report));
+                std::iter::once(stats).chain(led).collect()
+            }
             Happening::Picture(video, size) => vec![Action::PictureSize((*video).clone(), *size)],
             Happening::Invite(invite) => vec![Action::Invite((*invite).clone())],
             Happening::Signaling { up: true, .. } => vec![Action::Signaling(Signaling::Joined)],
@@ -187,33 +188,19 @@ impl TerminalFront {
                 vec![Action::PeerJoined(peer.clone(), name.clone())]
             }
             Event::PeerLeft { peer, .. } => {
-                self.kinds.remove(peer);
                 self.screen.forget_all(peer);
                 vec![Action::PeerLeft(peer.clone())]
             }
-            Event::Connected {
-                peer,
-                local,
-                remote,
-                transport,
-                ..
-            } => {
-                let kind = match (*local, *remote, *transport) {
-                    (.., "tcp") => PathKind::RelayedTcp,
-                    (.., "tls") => PathKind::RelayedTls,
-                    ("relay", ..) | (_, "relay", _) => PathKind::Relayed,
-                    ("host", "host", _) => PathKind::Direct,
-                    _ => PathKind::Nat,
-                };
-                self.kinds.insert(peer.clone(), kind);
+            Event::Connected { peer, way, .. } => {
+                let kind = kind(*way);
                 vec![Action::Path(peer.clone(), Path::Connected { kind })]
             }
             Event::Path { peer, state, why } => match state {
                 PathState::Unstable { since } => {
                     vec![Action::Path(peer.clone(), Path::Unstable { since: *since })]
                 }
-                PathState::Restored => {
-                    let kind = self.kinds.get(peer).copied().unwrap_or(PathKind::Direct);
+                PathState::Restored(way) => {
+                    let kind = kind(*way);
                     vec![Action::Path(peer.clone(), Path::Connected { kind })]
                 }
                 PathState::Restarting => vec![Action::Path(peer.clone(), Path::Connecting)],
@@ -247,6 +234,16 @@ impl TerminalFront {
             has_mic: self.has_mic,
             has_camera: self.has_camera,
         }
+    }
+}
+
+fn kind(way: Way) -> PathKind {
+    match (way.local, way.remote, way.transport) {
+        (.., "tcp") => PathKind::RelayedTcp,
+        (.., "tls") => PathKind::RelayedTls,
+        ("relay", ..) | (_, "relay", _) => PathKind::Relayed,
+        ("host", "host", _) => PathKind::Direct,
+        _ => PathKind::Nat,
     }
 }
 

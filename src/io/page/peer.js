@@ -92,7 +92,7 @@ export class Peer {
     const isOffer = description.type === "offer";
     const glare = isOffer && this.offering;
     if (glare && !this.#polite) return; // Ours stands, theirs is withdrawn by them.
-    if (!isOffer && pc.signalingState !== "have-local-offer") return; // Its offer was withdrawn.
+    if (!isOffer && !this.#isAnswered(description)) return; // Its offer was withdrawn.
     await pc.setRemoteDescription(description);
     this.#session = sessionOf(description.sdp);
     for (const candidate of this.#early.splice(0)) this.candidate(candidate);
@@ -103,10 +103,17 @@ export class Peer {
       }
       await this.send();
       await pc.setLocalDescription();
-      this.#send({ description: pc.localDescription });
+      const { type, sdp } = pc.localDescription;
+      this.#send({ description: { type, sdp, answers: ufragOf(description.sdp) } });
     }
     this.shape();
     this.#name();
+  }
+
+  /** An offer is out, and this answer is to it, or does not say to which. */
+  #isAnswered({ answers }) {
+    const { signalingState, localDescription } = this.#pc;
+    return signalingState === "have-local-offer" && (!answers || answers === ufragOf(localDescription.sdp));
   }
 
   /** Takes a candidate of theirs (null: the last one has come). */
@@ -269,6 +276,11 @@ function prefer(line, order) {
 /** The session's identifier: the second field of SDP's `o=` line (RFC 8866, 5.2). */
 function sessionOf(sdp) {
   return /^o=\S+ (\S+)/m.exec(sdp)?.[1] ?? "";
+}
+
+/** The name of ICE's session (RFC 8839, 5.4). */
+function ufragOf(sdp) {
+  return /^a=ice-ufrag:(\S+)/m.exec(sdp)?.[1];
 }
 
 function parse(text) {

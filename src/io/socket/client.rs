@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::open::{Failure, open};
+use super::words::in_words;
 use super::{JoinRequest, LEAVE_WITHIN, SocketError, SocketEvent};
 use crate::io::clock;
 use crate::signal::limits::{Check, Liveness, WRITE_WITHIN};
@@ -110,16 +111,14 @@ impl Client {
             if clock::now() - since > BACKOFF_MAX {
                 backoff = Backoff::default();
             }
+            let mut stood = true;
             stream = loop {
                 let retry_in = backoff.next();
-                if self
-                    .events
-                    .send(SocketEvent::Down { why, retry_in })
-                    .await
-                    .is_err()
-                {
+                let down = SocketEvent::Down { stood, why, retry_in };
+                if self.events.send(down).await.is_err() {
                     return End::Left;
                 }
+                stood = false;
                 let attempt = match self.wait_and_open(retry_in).await {
                     Err(end) => return end,
                     Ok(attempt) => attempt,
@@ -218,7 +217,7 @@ impl Client {
                         Check::Ping => if let Err(why) = write(stream, Message::Ping(Default::default())).await {
                             return End::Lost(why);
                         },
-                        Check::Dead => return End::Lost("the server is silent".to_owned()),
+                        Check::Dead => return End::Lost("it is silent".to_owned()),
                     }
                     check.as_mut().reset(live.deadline().into());
                 }
@@ -303,8 +302,8 @@ async fn leave(stream: &mut Stream, politely: bool) -> End {
 pub(super) async fn write(stream: &mut Stream, message: Message) -> Result<(), String> {
     // The server's own patience, and some for the way there.
     match timeout(10 * WRITE_WITHIN, stream.send(message)).await {
-        Ok(sent) => sent.map_err(|e| e.to_string()),
-        Err(_) => Err("the server does not read".to_owned()),
+        Ok(sent) => sent.map_err(|error| in_words(&error)),
+        Err(_) => Err("it takes nothing".to_owned()),
     }
 }
 
@@ -313,8 +312,8 @@ pub(super) async fn read(stream: &mut Stream, live: &mut Liveness) -> Result<Ser
     loop {
         let message = match stream.next().await {
             Some(Ok(message)) => message,
-            Some(Err(e)) => return Err(e.to_string()),
-            None => return Err("the server closed".to_owned()),
+            Some(Err(error)) => return Err(in_words(&error)),
+            None => return Err("it closed the connection".to_owned()),
         };
         live.handle_heard(clock::now());
         match message {
@@ -325,7 +324,7 @@ pub(super) async fn read(stream: &mut Stream, live: &mut Liveness) -> Result<Ser
                     SafeText::chat(&e.to_string())
                 ),
             },
-            Message::Close(_) => return Err("the server closed".to_owned()),
+            Message::Close(_) => return Err("it closed the connection".to_owned()),
             Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
         }
     }

@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use url::Url;
 
 use super::client::{Stream, read, write};
+use super::words::{in_words, io_in_words};
 use super::{Invite, JoinRequest};
 use crate::io::{clock, tls};
 use crate::signal::limits::Liveness;
@@ -35,7 +36,7 @@ pub(super) enum Failure {
 const NOT_TRUSTED: &str = "check the address and this machine's clock; a certificate that only you trust goes \
                            into a file that SSL_CERT_FILE names";
 
-const NO_TLS: &str = "it seems to speak no TLS there: ws: instead of wss: is for servers without it";
+const NO_TLS: &str = "ws: instead of wss: is for servers without it";
 
 const ONLY_TLS: &str = "name it with wss: instead of ws: (or https: instead of http:)";
 
@@ -94,15 +95,19 @@ fn handshake_failure(e: tungstenite::Error) -> Failure {
         }
         tungstenite::Error::Io(e) if e.kind() == io::ErrorKind::InvalidData => {
             let error = e.get_ref().and_then(|inner| inner.downcast_ref());
-            let remedy = match error {
-                Some(rustls::Error::InvalidCertificate(_)) => NOT_TRUSTED,
-                Some(rustls::Error::InvalidMessage(_)) => NO_TLS,
-                _ => "check the address, its certificate, and this machine's clock",
-            };
-            Failure::Hopeless(e.to_string(), remedy)
+            match error {
+                Some(rustls::Error::InvalidCertificate(_)) => Failure::Hopeless(e.to_string(), NOT_TRUSTED),
+                Some(rustls::Error::InvalidMessage(_)) => {
+                    Failure::Hopeless("what answers is no TLS".to_owned(), NO_TLS)
+                }
+                _ => {
+                    let remedy = "check the address, its certificate, and this machine's clock";
+                    Failure::Hopeless(e.to_string(), remedy)
+                }
+            }
         }
-        tungstenite::Error::Io(e) => Failure::Passing(e.to_string()),
-        tungstenite::Error::Protocol(e) => Failure::Hopeless(e.to_string(), NOT_OURS),
+        e @ tungstenite::Error::Io(_) => Failure::Passing(in_words(&e)),
+        e @ tungstenite::Error::Protocol(_) => Failure::Hopeless(in_words(&e), NOT_OURS),
         e => Failure::Hopeless(e.to_string(), "check the address"),
     }
 }
@@ -139,7 +144,7 @@ async fn connect_tcp(url: &Url) -> Result<TcpStream, Failure> {
                     let remedy = "check the address, and that facetty serve runs there";
                     Failure::Hopeless("nobody listens there (connection refused)".to_owned(), remedy)
                 }
-                Some(e) => Failure::Passing(e.to_string()),
+                Some(e) => Failure::Passing(io_in_words(&e)),
                 None => Failure::Hopeless("its name has no address".to_owned(), "check the host's name"),
             });
         }

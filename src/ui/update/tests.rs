@@ -230,9 +230,16 @@ fn seconds_are_counted_only_while_a_path_is_unstable() {
     assert_eq!(ui.deadline(), Some(second(1)));
     ui.update(Action::Timeout, second(1));
     assert_eq!(ui.deadline(), Some(second(2)));
+    // Another one is sought.
+    ui.update(Action::Path(id(0), Path::Connecting), second(1));
+    ui.update(Action::PathKind(id(0), PathKind::Nat), second(1));
+    assert_eq!(ui.deadline(), Some(second(2)));
     let back = Path::Connected { kind: PathKind::Nat };
     ui.update(Action::Path(id(0), back), second(1));
     assert_eq!(ui.deadline(), None);
+    ui.update(Action::PathKind(id(0), PathKind::Relayed), second(1));
+    let relayed = PathKind::Relayed;
+    assert_eq!(ui.state.people[0].path, Path::Connected { kind: relayed });
 }
 
 #[test]
