@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use facetty::io::clock;
 use facetty::media::stamp;
 use facetty::units::{Cells, Size};
 use support::files;
-use support::program::DEMO;
+use support::program::{DEMO, NO_DEVICES, Program, Server};
 use support::ssh::{Line, find};
 use support::terminal::Terminal;
 
@@ -47,6 +47,93 @@ fn keys_and_pictures_pass_thin_lines() {
             s.contents().contains("○ muted")
         });
     }
+}
+
+/// The camera of this end is sent beside the keys, through a pipe with a name, to a host that has neither camera
+/// nor sound.
+#[test]
+fn a_host_without_devices_shows_the_others_and_is_fed_through_a_pipe() {
+    let Some(line) = Line::open(10_000_000) else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("there is room");
+    let pipe = folder.path().join("me.y4m").display().to_string();
+    let made = line.command(&format!("mkfifo -m 600 {pipe}")).status();
+    assert!(made.expect("ssh runs").success());
+    let server = Server::start();
+    let picture = [
+        "--headless",
+        "--camera",
+        "test",
+        "--mic",
+        "tone",
+        "--speaker",
+        "none",
+    ];
+    let place = ["--room", "lobby", "--server", &server.url];
+    let mut bob = Program::start(&[&place[..], &["--name", "bob"], &picture].concat());
+    bob.event("joined");
+    let camera = format!("y4m:{pipe}");
+    let ann = [&place[..], &["--name", "ann", "--camera", &camera]].concat();
+    let mut terminal = line.terminal(USUAL, &ann);
+    terminal.until("the call", |screen| screen.contents().contains("bob · direct"));
+    bob.event("connected");
+    let mut feed = line.command(&format!("cat >{pipe}"));
+    let feed = feed.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+    let mut feed = Killed(feed.expect("ssh runs"));
+    let mut input = feed.0.stdin.take().expect("piped above");
+    input
+        .write_all(files::y4m_header(CLIP).as_bytes())
+        .expect("it reads");
+    let mut n = 0;
+    let shows = |event: &serde_json::Value| event["event"] == "first-frame";
+    while !bob.events().iter().any(shows) {
+        input.write_all(files::FRAME).expect("it reads");
+        input
+            .write_all(files::stamped(CLIP, n).bytes())
+            .expect("it reads");
+        n += 1;
+        assert!(n < 100_000, "frames go in and none comes out");
+    }
+    // Keys are not in the pipe's way.
+    press(&mut terminal, "v", "cam off");
+}
+
+#[test]
+fn a_terminal_that_stands_still_is_sent_less_until_it_goes_on() {
+    let Some(line) = Line::open(1_000_000) else { return };
+    let server = Server::start();
+    let place = ["--room", "lobby", "--server", &server.url];
+    let picture = [
+        "--headless",
+        "--camera",
+        "test",
+        "--mic",
+        "tone",
+        "--speaker",
+        "none",
+    ];
+    let mut bob = Program::start(&[&place[..], &["--name", "bob"], &picture].concat());
+    bob.event("joined");
+    let ann = [&place[..], &["--name", "ann"], NO_DEVICES].concat();
+    let mut terminal = line.terminal(USUAL, &ann);
+    terminal.until("the call", |screen| screen.contents().contains("bob · direct"));
+    let sends = |fits: fn(f64) -> bool| {
+        move |event: &serde_json::Value| {
+            event["peer"].is_string() && event["fps_out"].as_f64().is_some_and(fits)
+        }
+    };
+    bob.event_where("stats", sends(|fps| fps > 10.0));
+    line.set_rate(0);
+    bob.event_where("stats", sends(|fps| fps > 0.0 && fps < 5.0));
+    line.set_rate(1_000_000);
+    terminal.until("the terminal's word", |screen| {
+        screen.contents().contains("terminal is slow")
+    });
+    bob.event_where("stats", sends(|fps| fps > 10.0));
+    terminal.until("the path again", |screen| {
+        screen.contents().contains("bob · direct")
+    });
 }
 
 #[test]

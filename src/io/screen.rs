@@ -104,6 +104,8 @@ pub struct Shown {
     pub frames: u64,
     /// Pictures of others that were in them.
     pub pictures: u64,
+    /// How often new pictures of others were drawn, whether or not that took a byte.
+    pub drawn: u64,
     /// Bytes written.
     pub bytes: u64,
 }
@@ -121,6 +123,7 @@ struct Shared {
     ended: AtomicBool,
     frames: AtomicU64,
     pictures: watch::Sender<u64>,
+    drawn: AtomicU64,
     bytes: AtomicU64,
 }
 
@@ -189,6 +192,7 @@ pub fn start_on(config: ScreenConfig, sink: Sink) -> Result<Screen, TerminalErro
         ended: AtomicBool::new(false),
         frames: AtomicU64::new(0),
         pictures: watch::Sender::new(0),
+        drawn: AtomicU64::new(0),
         bytes: AtomicU64::new(0),
     });
     tx.send(shared.clone())
@@ -265,6 +269,7 @@ impl Screen {
         Shown {
             frames: of(&self.shared.frames),
             pictures: *self.shared.pictures.borrow(),
+            drawn: of(&self.shared.drawn),
             bytes: of(&self.shared.bytes),
         }
     }

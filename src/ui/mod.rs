@@ -7,6 +7,7 @@
 pub mod action;
 pub mod chat;
 mod front;
+pub mod history;
 pub mod layout;
 pub mod qr;
 pub mod sound;

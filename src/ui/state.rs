@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::chat::Chat;
+use super::history::History;
 use super::qr::Qr;
 use crate::call::control::VideoKind;
 use crate::signal::message::PeerId;
@@ -158,6 +159,8 @@ pub struct Person {
     pub screen: Option<Size>,
     /// Figures, once a second.
     pub stats: Stats,
+    /// Those of the last minute.
+    pub history: History,
 }
 
 impl Person {
@@ -175,6 +178,7 @@ impl Person {
             shares: false,
             screen: None,
             stats: Stats::default(),
+            history: History::default(),
         }
     }
 
@@ -256,6 +260,8 @@ pub struct Stats {
     pub concealed: f32,
     /// Gaps in the picture, since the start.
     pub freezes: u32,
+    /// Pictures a second that are asked of them, where this terminal takes no more.
+    pub terminal_fps: Option<u32>,
 }
 
 /// What the others must type.

@@ -67,6 +67,11 @@ impl Ui {
         std::mem::take(&mut self.changed)
     }
 
+    /// What is asked of each picture, in square pixels.
+    pub fn viewports(&self) -> impl Iterator<Item = (&VideoId, &Size)> {
+        self.viewports.iter()
+    }
+
     /// When [`Action::Timeout`] is due, if ever.
     pub fn deadline(&self) -> Option<Instant> {
         let message = self.state.message.as_ref().map(|m| m.until);
@@ -134,7 +139,10 @@ impl Ui {
             }),
             Action::Screen(id, on) => self.shared(&id, on),
             Action::Talking(id, talking) => self.with(&id, |person| person.talking = talking),
-            Action::Stats(id, stats) => self.with(&id, |person| person.stats = stats),
+            Action::Stats(id, stats) => self.with(&id, |person| {
+                person.stats = stats;
+                person.history.push(stats);
+            }),
             Action::Level(level, voice) => {
                 self.changed = was_changed;
                 self.level(level, voice, now);

@@ -73,20 +73,33 @@ impl Line {
         self.rate.store(rate, Ordering::Release);
     }
 
-    /// The program with these arguments at the far end, in a terminal of `size` at this one.
-    pub fn terminal(&self, size: Cells, args: &[&str]) -> Terminal {
-        let mut command = CommandBuilder::new("ssh");
+    /// A command line at the far end, with neither a terminal there nor here.
+    pub fn command(&self, line: &str) -> Command {
+        let mut command = Command::new("ssh");
+        command.args(self.options()).args(["127.0.0.1", line]);
+        command
+    }
+
+    fn options(&self) -> Vec<String> {
         let key = self.folder.path().join("user").display().to_string();
         let port = self.port.to_string();
-        command.args(["-tt", "-F", "none", "-p", &port, "-i", &key]);
+        let mut options: Vec<_> = ["-F", "none", "-p", &port, "-i", &key].map(str::to_owned).into();
         for option in [
             "StrictHostKeyChecking=no",
             "UserKnownHostsFile=/dev/null",
             "IdentitiesOnly=yes",
             "LogLevel=ERROR",
         ] {
-            command.args(["-o", option]);
+            options.extend(["-o".to_owned(), option.to_owned()]);
         }
+        options
+    }
+
+    /// The program with these arguments at the far end, in a terminal of `size` at this one.
+    pub fn terminal(&self, size: Cells, args: &[&str]) -> Terminal {
+        let mut command = CommandBuilder::new("ssh");
+        command.arg("-tt");
+        command.args(self.options());
         command.args([
             "127.0.0.1",
             "env",

@@ -179,6 +179,7 @@ fn open_front(
                 screen,
                 terminal,
                 keys,
+                options.fps,
             ))))
         }
     }

@@ -4,6 +4,7 @@
 mod echo;
 mod headless;
 mod terminal;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::wanted::Wanted;
 use super::{Happening, Report, Want};
 use crate::call::control::{VideoId, VideoKind};
 use crate::call::{Event, PathState, Way};
@@ -13,6 +14,7 @@ use crate::io::slot::Slot;
 use crate::io::sound::{self, MicSource, SoundEvent, SpeakerSink};
 use crate::io::terminal::{Input, Keys, Terminal};
 use crate::media::frame::I420;
+use crate::signal::message::PeerId;
 use crate::text::SafeText;
 use crate::ui::sound::MUTE;
 use crate::ui::state::{Devices, Path, PathKind, Signaling, Stats, Tone};
@@ -29,11 +31,14 @@ pub struct TerminalFront {
     keys: Keys,
     has_mic: bool,
     has_camera: bool,
+    wanted: Wanted,
+    /// Frames that new pictures were drawn in, as of the last second.
+    drawn: u64,
 }
 
 impl TerminalFront {
-    /// Over a terminal that was taken and a screen that runs.
-    pub fn new(ui: Ui, screen: Screen, terminal: Terminal, keys: Keys) -> Self {
+    /// Over a terminal that was taken and a screen that runs; for so many pictures a second at most.
+    pub fn new(ui: Ui, screen: Screen, terminal: Terminal, keys: Keys, fps: u32) -> Self {
         let (has_mic, has_camera) = (ui.state().me.has_mic, ui.state().me.has_camera);
         let mut front = Self {
             ui,
@@ -42,6 +47,8 @@ impl TerminalFront {
             keys,
             has_mic,
             has_camera,
+            wanted: Wanted::new(fps),
+            drawn: 0,
         };
         front.draw();
         front
@@ -75,11 +82,29 @@ impl TerminalFront {
     }
 
     pub(super) fn handle(&mut self, happening: &Happening<'_>, now: Instant) -> Vec<Want> {
-        let actions = self.actions(happening);
-        actions
-            .into_iter()
-            .flat_map(|action| self.act(action, now))
-            .collect()
+        let mut wants = match happening {
+            Happening::Figures(peer, report) => self.look(peer, report),
+            _ => Vec::new(),
+        };
+        for action in self.actions(happening) {
+            wants.extend(self.act(action, now));
+        }
+        wants
+    }
+
+    /// A second of the person in front passed: whether the terminal took what came of them.
+    fn look(&mut self, peer: &PeerId, report: &Report) -> Vec<Want> {
+        if self.ui.state().in_front().is_none_or(|person| person.id != *peer) {
+            return Vec::new();
+        }
+        let drawn = self.screen.shown().drawn;
+        let fresh = drawn - std::mem::replace(&mut self.drawn, drawn);
+        let Some(fps) = self.wanted.look(report.figures.fps_in, fresh as f32) else {
+            return Vec::new();
+        };
+        let viewports = self.ui.viewports();
+        let viewports = viewports.map(|(video, size)| Want::Viewport(video.clone(), *size));
+        std::iter::once(Want::Fps(fps)).chain(viewports).collect()
     }
 
     pub(super) fn show(&mut self, video: &VideoId) -> Show {
@@ -147,7 +172,11 @@ impl TerminalFront {
             Happening::Figures(peer, report) => {
                 let kind = report.figures.way.map(kind);
                 let led = kind.map(|kind| Action::PathKind((*peer).clone(), kind));
-                let stats = Action::Stats((*peer).clone(), stats(report));
+                let stats = Stats {
+                    terminal_fps: self.wanted.reduced(),
+                    ..stats(report)
+                };
+                let stats = Action::Stats((*peer).clone(), stats);
                 std::iter::once(stats).chain(led).collect()
             }
             Happening::Picture(video, size) => vec![Action::PictureSize((*video).clone(), *size)],
@@ -302,5 +331,6 @@ fn stats(report: &Report) -> Stats {
         jitter_ms: report.voice.jitter_ms,
         concealed: report.voice.concealed,
         freezes: figures.freezes,
+        terminal_fps: None,
     }
 }

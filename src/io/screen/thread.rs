@@ -63,6 +63,8 @@ pub(super) struct ScreenThread<'a> {
     settle_due: Instant,
     /// Pictures of others that were taken since the last frame.
     taken: u64,
+    /// There are some among them that were not drawn yet.
+    is_fresh: bool,
     out: Vec<u8>,
 }
 
@@ -93,6 +95,7 @@ impl<'a> ScreenThread<'a> {
             unsettled: 0,
             settle_due: now,
             taken: 0,
+            is_fresh: false,
             out: Vec::with_capacity(64 * 1024),
         }
     }
@@ -232,6 +235,7 @@ impl<'a> ScreenThread<'a> {
             if let Some(picture) = slot.take() {
                 self.composer.picture(video, picture);
                 self.taken += 1;
+                self.is_fresh = true;
                 self.is_stale = true;
                 test_panic("screen");
             }
@@ -271,6 +275,9 @@ impl<'a> ScreenThread<'a> {
         let before = self.out.len();
         self.composer.frame(budget, &mut self.out);
         self.spare_the_line();
+        if std::mem::take(&mut self.is_fresh) {
+            self.shared.drawn.fetch_add(1, Ordering::Relaxed);
+        }
         let length = self.out.len() - before;
         if length == 0 {
             self.unsettled = self.unsettled.saturating_sub(1);

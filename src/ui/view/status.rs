@@ -191,6 +191,12 @@ fn trouble(state: &State) -> Option<(String, Style)> {
         let text = format!("{} · line is weak, {lost:.0} % lost", person.name);
         return Some((text, theme::WARNING));
     }
+    if let Some(person) = of(|p| p.stats.terminal_fps.is_some())
+        && let Some(fps) = person.stats.terminal_fps
+    {
+        let text = format!("terminal is slow, {} asked for {fps} fps", person.name);
+        return Some((text, theme::WARNING));
+    }
     if state.signaling == Signaling::Lost && !state.people.is_empty() {
         let text = "meeting point lost, the call goes on".to_owned();
         return Some((text, theme::WARNING));
