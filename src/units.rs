@@ -101,6 +101,9 @@ impl CellRect {
 pub struct Bitrate(pub u64);
 
 impl Bitrate {
+    /// More than any line carries.
+    pub const MAX: Self = Self(u64::MAX);
+
     /// From kilobits (1,000 bits) per second.
     pub const fn kbps(kilobits: u64) -> Self {
         Self(kilobits * 1000)

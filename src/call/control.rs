@@ -1,7 +1,7 @@
 //! The data channel `facetty` between two people: ordered, reliable, JSON, one message each.
 //!
 //! ```json
-//! {"type":"hello","name":"ann","version":1}
+//! {"type":"hello","name":"ann","version":1,"renews":true}
 //! {"type":"viewport","width":80,"height":46,"fps":30}
 //! {"type":"viewport","width":160,"height":92,"fps":10,"of":"screen"}
 //! {"type":"mute","mic":true,"camera":false}
@@ -90,6 +90,10 @@ pub enum Control {
         name: SafeText,
         /// [`VERSION`].
         version: u32,
+        /// Pictures may come by another RTP stream (SSRC) from one moment to the next; browsers follow the
+        /// one that the description named.
+        #[serde(default)]
+        renews: bool,
     },
     /// What can be shown of you here, at most: send that and no more. Zero: nothing.
     Viewport {
@@ -137,9 +141,14 @@ impl Control {
         }
         let message = serde_json::from_slice(bytes).ok()?;
         Some(match message {
-            Control::Hello { name, version } => Control::Hello {
+            Control::Hello {
+                name,
+                version,
+                renews,
+            } => Control::Hello {
                 name: SafeText::name(name.as_str()),
                 version,
+                renews,
             },
             other => other,
         })
@@ -184,6 +193,7 @@ mod tests {
         let hello = Control::Hello {
             name: SafeText::new("ann", 32),
             version: 1,
+            renews: true,
         };
         assert_eq!(Control::parse(&hello.to_bytes()), Some(hello));
         let text = br#"{"type":"viewport","width":80,"height":46,"fps":30,"later":[1]}"#;

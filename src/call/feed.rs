@@ -69,7 +69,7 @@ impl Feed {
 
     /// A picture is wanted now: a fresh one whose time has come, or any for a key frame.
     pub fn wants(&self, is_fresh: bool, now: Instant) -> bool {
-        self.wants_keyframe() || (is_fresh && now + EARLY >= self.due)
+        !self.target.paused && (self.wants_keyframe() || (is_fresh && now + EARLY >= self.due))
     }
 
     fn wants_keyframe(&self) -> bool {
@@ -106,7 +106,9 @@ impl Feed {
             target: self.target.id,
             data: Arc::from(encoded.data),
             keyframe: encoded.keyframe,
+            quantizer: encoded.quantizer,
             time,
+            took: Duration::ZERO,
         }))
     }
 }

@@ -11,6 +11,20 @@ use crate::units::Bitrate;
 /// A gap in the picture that exceeds the usual one by this is a freeze (libwebrtc's threshold).
 const FREEZE: Duration = Duration::from_millis(150);
 
+/// What keeps the pictures that are sent to somebody from being better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Limit {
+    /// Nothing here: they get all that they can show.
+    #[default]
+    Far,
+    /// The line to them.
+    Line,
+    /// The most that the user lets be sent.
+    User,
+    /// The encoder cannot keep up.
+    Cpu,
+}
+
 /// Figures of one person's call over the last second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
@@ -42,6 +56,8 @@ pub struct Figures {
     pub keyframes_asked: u32,
     /// How the path leads there.
     pub way: Option<Way>,
+    /// What keeps the pictures sent from being better.
+    pub limit: Limit,
 }
 
 /// Media flows when so many packets came, each at most [`PAUSE`] after the one before: a voice sends 50 a
@@ -68,6 +84,8 @@ pub(super) struct Meter {
     estimate: Option<Bitrate>,
     loss_in: f32,
     loss_out: f32,
+    /// What was lost on the way here, of each look of this second.
+    looks: (f32, u16),
     rtt: Option<Duration>,
 }
 
@@ -91,6 +109,7 @@ impl Meter {
             estimate: None,
             loss_in: 0.0,
             loss_out: 0.0,
+            looks: (0.0, 0),
             rtt: None,
         }
     }
@@ -155,13 +174,24 @@ impl Meter {
         self.estimate = Some(estimate);
     }
 
-    pub(super) fn set_egress(&mut self, loss: Option<f32>, rtt: Option<Duration>) {
-        self.loss_out = self.loss_out.max(loss.unwrap_or(0.0));
+    pub(super) fn set_egress(&mut self, rtt: Option<Duration>) {
         self.rtt = rtt.or(self.rtt);
+    }
+
+    /// So much of the last second was lost on the way there.
+    pub(super) fn set_loss_out(&mut self, loss: Option<f32>) {
+        self.loss_out = self.loss_out.max(loss.unwrap_or(0.0));
     }
 
     pub(super) fn set_ingress(&mut self, loss: Option<f32>) {
         self.loss_in = self.loss_in.max(loss.unwrap_or(0.0));
+    }
+
+    /// So much was lost on the way here since the last look.
+    pub(super) fn look(&mut self, loss_in: Option<f32>) {
+        if let Some(loss) = loss_in {
+            self.looks = (self.looks.0 + loss, self.looks.1 + 1);
+        }
     }
 
     /// The figures since the last call, and a new second begins.
@@ -178,8 +208,8 @@ impl Meter {
             sent: rate(self.bytes_out),
             received: rate(self.bytes_in),
             estimate: self.estimate,
-            loss_in: stats.ingress_loss_fraction.unwrap_or(0.0).max(self.loss_in),
-            loss_out: stats.egress_loss_fraction.unwrap_or(0.0).max(self.loss_out),
+            loss_in: (self.looks.0 / f32::from(self.looks.1.max(1))).max(self.loss_in),
+            loss_out: self.loss_out,
             protected: Protected::No,
             fps_in: (f64::from(self.pictures_in) / seconds) as f32,
             screen_fps_in: (f64::from(self.screens_in) / seconds) as f32,
@@ -187,6 +217,7 @@ impl Meter {
             freezes: self.freezes,
             keyframes_in: self.keyframes_in,
             keyframes_asked: self.keyframes_asked,
+            limit: Limit::Far,
         };
         (
             self.since,
@@ -195,7 +226,8 @@ impl Meter {
             self.pictures_in,
             self.pictures_out,
         ) = (now, 0, 0, 0, 0);
-        (self.loss_in, self.loss_out, self.screens_in) = (0.0, 0.0, 0);
+        (self.loss_in, self.loss_out, self.looks) = (0.0, 0.0, (0.0, 0));
+        self.screens_in = 0;
         figures
     }
 }

@@ -35,6 +35,7 @@ use self::news::News;
 use self::paths::{IcePolicy, Paths, Server};
 use self::peer::PeerOutput;
 use self::people::Someone;
+use self::rate::load::Load;
 use self::targets::{TargetId, Targets};
 use self::voice::Reports;
 use crate::media::video::VideoCodec;
@@ -92,8 +93,12 @@ pub struct EncodedVideo {
     pub data: Arc<[u8]>,
     /// It needs no picture before it.
     pub keyframe: bool,
+    /// How coarse it is: 0 (best) to 63.
+    pub quantizer: u8,
     /// When it was taken, since the start.
     pub time: Duration,
+    /// How long it took to be made.
+    pub took: Duration,
 }
 
 /// The call.
@@ -113,6 +118,7 @@ pub struct Call {
     doubted: Option<Instant>,
     /// What others report of the own voice.
     reports: Reports,
+    load: Load,
     news: VecDeque<(PeerId, News)>,
     early: EarlyPackets,
     out: VecDeque<Output>,
@@ -140,6 +146,7 @@ impl Call {
             targets: Targets::default(),
             viewports: BTreeMap::new(),
             reports: Reports::default(),
+            load: Load::default(),
             news: VecDeque::new(),
             early: EarlyPackets::default(),
             out: VecDeque::new(),
@@ -191,8 +198,12 @@ impl Call {
         if video.keyframe {
             self.targets.keyframe_made(video.target);
         }
+        if self.load.note(video.took, self.targets.list().len()) {
+            self.assign(now);
+        }
         for id in self.targets.served_by(video.target) {
             if let Some(someone) = self.people.get_mut(id) {
+                someone.ration.note(video.quantizer);
                 someone.peer.send_video(&video.data, video.time, now);
                 gather(id, someone, now, &mut self.out, &mut self.news);
             }

@@ -8,9 +8,9 @@ use str0m::net::Transmit;
 use super::control::{self, Control, VideoId, VideoKind};
 use super::figures::Figures;
 use super::people::{Alarm, Presence};
-use super::{Call, Event, Output, PathState};
+use super::{Call, Event, Output, PathState, rate};
 use crate::signal::message::PeerId;
-use crate::units::{Bitrate, Size};
+use crate::units::Size;
 
 /// Silence so soon after the own socket came back means that the other side had given up.
 const REJOINED: Duration = Duration::from_secs(5);
@@ -36,7 +36,8 @@ pub(super) enum News {
     /// They share a screen, or no more.
     Screen(bool),
     KeyframeWanted,
-    Estimate(Bitrate),
+    /// Something is thought of the line that was not before.
+    Line,
     /// Of the last second.
     Figures(Box<Figures>),
     Alarm(Alarm),
@@ -63,16 +64,15 @@ impl Call {
             News::Control(message) => self.handle_control(id, message, now),
             News::Screen(on) => self.handle_screen(id, on),
             News::KeyframeWanted => self.handle_keyframe_wanted(id, now),
-            News::Estimate(estimate) => {
-                if let Some(someone) = self.people.get_mut(id) {
-                    someone.estimate = Some(estimate);
-                }
-                self.assign(now);
-            }
+            News::Line => self.assign(now),
             News::Figures(mut figures) => {
-                let someone = self.people.get(id).filter(|someone| someone.connected.is_some());
-                figures.way = someone.map(|someone| someone.way(&self.paths));
-                self.reports.take(id, &figures, self.config.max_bitrate);
+                figures.limit = self.limit_of(id);
+                let someone = self.people.get(id);
+                let line = someone.map(|someone| someone.peer.line().capacity());
+                let connected = someone.filter(|someone| someone.connected.is_some());
+                figures.way = connected.map(|someone| someone.way(&self.paths));
+                let line = rate::lesser(line, self.config.max_bitrate);
+                self.reports.take(id, &figures, line.unwrap_or_default());
                 self.out.push_back(Output::VoiceTune(self.reports.tune()));
                 self.out.push_back(Output::Event(Event::Figures {
                     peer: id.clone(),
@@ -126,6 +126,7 @@ impl Call {
         let hello = Control::Hello {
             name: self.config.name.clone(),
             version: control::VERSION,
+            renews: true,
         };
         let mute = self.mute_message();
         let viewports: Vec<_> = [VideoKind::Camera, VideoKind::Screen]
@@ -149,7 +150,8 @@ impl Call {
             return;
         };
         match message {
-            Control::Hello { name, .. } => {
+            Control::Hello { name, renews, .. } => {
+                someone.peer.set_renews(renews);
                 if someone.name != name {
                     someone.name = name.clone();
                     self.out.push_back(Output::Event(Event::Renamed {
@@ -206,7 +208,15 @@ impl Call {
 
     fn handle_keyframe_wanted(&mut self, id: &PeerId, now: Instant) {
         let target = self.targets.target_of(id).map(|target| target.id);
-        if target.is_some_and(|target| self.targets.request_keyframe(target, now)) {
+        // What is asked for while one is under way is that one.
+        let apart = self
+            .people
+            .get(id)
+            .and_then(|someone| someone.peer.line().round_trip());
+        if target.is_some_and(|target| {
+            self.targets
+                .request_keyframe(target, apart.unwrap_or_default(), now)
+        }) {
             self.announce_targets();
         }
     }

@@ -6,9 +6,10 @@ use super::control::Control;
 use super::events::Way;
 use super::paths::{Paths, Transport};
 use super::peer::Peer;
+use super::rate::ration::Ration;
 use super::{ABSENT_AFTER, CONNECT_TIMEOUT, GONE_AFTER, UNSTABLE_AFTER};
 use crate::text::SafeText;
-use crate::units::{Bitrate, Size};
+use crate::units::Size;
 
 /// Until a viewport comes (a browser without the channel never sends one) so much is sent.
 const DEFAULT_VIEWPORT: (Size, u32) = (Size::new(320, 180), 30);
@@ -74,10 +75,10 @@ pub(super) struct Someone {
     pub(super) said_bye: bool,
     /// What they can show, and at what rate.
     pub(super) viewport: Option<(Size, u32)>,
-    pub(super) estimate: Option<Bitrate>,
+    /// What is made of the pictures for them.
+    pub(super) ration: Ration,
     /// Chat that waits for a channel that is heard.
     unsaid: Vec<SafeText>,
-    desired: Bitrate,
 }
 
 impl Someone {
@@ -97,9 +98,8 @@ impl Someone {
             seek: None,
             said_bye: false,
             viewport: None,
-            estimate: None,
+            ration: Ration::default(),
             unsaid: Vec::new(),
-            desired: Bitrate::default(),
         }
     }
 
@@ -235,14 +235,6 @@ impl Someone {
         match self.presence {
             Presence::Here => GONE_AFTER,
             Presence::Lost => ABSENT_AFTER,
-        }
-    }
-
-    /// Says to the bandwidth estimate what would be used, where that changed.
-    pub(super) fn desire(&mut self, bitrate: Bitrate, now: Instant) {
-        if self.desired != bitrate {
-            self.desired = bitrate;
-            self.peer.set_desired_bitrate(bitrate, now);
         }
     }
 

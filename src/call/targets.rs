@@ -32,6 +32,8 @@ pub struct Target {
     pub fps: u32,
     /// Grows by one for each key frame that is wanted.
     pub keyframes: u32,
+    /// Nothing is to be made for now: what was made has not left yet.
+    pub paused: bool,
 }
 
 /// What one person wants and can get.
@@ -45,6 +47,8 @@ pub struct Want {
     pub fps: u32,
     /// Bits per second that the line to them carries.
     pub bitrate: Bitrate,
+    /// What was made for them has not left yet.
+    pub held: bool,
 }
 
 /// The encoders and who is served by which.
@@ -53,7 +57,8 @@ pub struct Targets {
     list: Vec<Target>,
     served: BTreeMap<PeerId, TargetId>,
     next: u32,
-    last_keyframe: BTreeMap<TargetId, Instant>,
+    /// When each may make the next key frame.
+    next_keyframe: BTreeMap<TargetId, Instant>,
     wanted_keyframe: Vec<TargetId>,
     /// Who was moved to an encoder whose pictures mean nothing to them until its next key frame.
     awaiting: Vec<PeerId>,
@@ -100,6 +105,7 @@ impl Targets {
                 bitrate: Bitrate(strictest(|w| w.bitrate.0)),
                 fps: strictest(|w| u64::from(w.fps)) as u32,
                 keyframes: old.map_or(0, |t| t.keyframes),
+                paused: members.iter().any(|p| wants[*p].held),
             });
             let newcomer = members.iter().any(|p| served_before.get(*p) != Some(&id));
             for peer in members {
@@ -109,26 +115,23 @@ impl Targets {
                 self.served.insert(peer.clone(), id);
             }
             if newcomer && old.is_some() {
-                self.request_keyframe(id, now);
+                self.request_keyframe(id, Duration::ZERO, now);
             }
         }
         let served = &self.served;
         self.awaiting.retain(|peer| served.contains_key(peer));
         self.list.sort_by_key(|t| t.id);
-        self.last_keyframe
+        self.next_keyframe
             .retain(|id, _| self.list.iter().any(|t| t.id == *id));
         self.wanted_keyframe
             .retain(|id| self.list.iter().any(|t| t.id == *id));
         self.list != before
     }
 
-    /// Asks encoder `id` for a key frame, now or as soon as [`KEYFRAME_INTERVAL`] allows. Returns true
-    /// where the list changed at once.
-    pub fn request_keyframe(&mut self, id: TargetId, now: Instant) -> bool {
-        let early = self
-            .last_keyframe
-            .get(&id)
-            .is_some_and(|last| now < *last + KEYFRAME_INTERVAL);
+    /// Asks encoder `id` for a key frame, now or as soon as [`KEYFRAME_INTERVAL`] allows; the next one is
+    /// also so far `apart` from this one. Returns true where the list changed at once.
+    pub fn request_keyframe(&mut self, id: TargetId, apart: Duration, now: Instant) -> bool {
+        let early = self.next_keyframe.get(&id).is_some_and(|next| now < *next);
         if early {
             if !self.wanted_keyframe.contains(&id) {
                 self.wanted_keyframe.push(id);
@@ -136,7 +139,7 @@ impl Targets {
             return false;
         }
         self.wanted_keyframe.retain(|wanted| *wanted != id);
-        self.last_keyframe.insert(id, now);
+        self.next_keyframe.insert(id, now + KEYFRAME_INTERVAL.max(apart));
         let Some(target) = self.list.iter_mut().find(|t| t.id == id) else {
             return false;
         };
@@ -146,14 +149,16 @@ impl Targets {
 
     /// When [`Targets::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let due = |id: &TargetId| self.last_keyframe.get(id).map(|last| *last + KEYFRAME_INTERVAL);
+        let due = |id: &TargetId| self.next_keyframe.get(id).copied();
         self.wanted_keyframe.iter().filter_map(due).min()
     }
 
     /// Makes the key frames that had to wait. Returns true where the list changed.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
         let waiting = std::mem::take(&mut self.wanted_keyframe);
-        let made = waiting.into_iter().filter(|id| self.request_keyframe(*id, now));
+        let made = waiting
+            .into_iter()
+            .filter(|id| self.request_keyframe(*id, Duration::ZERO, now));
         made.count() > 0
     }
 
@@ -229,6 +234,7 @@ mod tests {
             size,
             fps: 30,
             bitrate: Bitrate::kbps(bitrate),
+            held: false,
         }
     }
 
@@ -285,9 +291,9 @@ mod tests {
         let mut targets = Targets::default();
         targets.assign(&BTreeMap::from([(peer("a"), want(80, 50))]), now);
         let id = targets.list()[0].id;
-        assert!(targets.request_keyframe(id, now));
-        assert!(!targets.request_keyframe(id, now + Duration::from_millis(10)));
-        assert!(!targets.request_keyframe(id, now + Duration::from_millis(20)));
+        assert!(targets.request_keyframe(id, Duration::ZERO, now));
+        assert!(!targets.request_keyframe(id, Duration::ZERO, now + Duration::from_millis(10)));
+        assert!(!targets.request_keyframe(id, Duration::ZERO, now + Duration::from_millis(20)));
         let due = targets.poll_timeout().expect("one waits");
         assert_eq!(due, now + KEYFRAME_INTERVAL);
         assert!(targets.handle_timeout(due));

@@ -122,8 +122,12 @@ impl Worker {
             let Ok(place) = self.frames.try_reserve() else {
                 continue;
             };
+            let began = clock::now();
             match feed.encode(&picture, time, now) {
-                Ok(Some(encoded)) => place.send(encoded),
+                Ok(Some(encoded)) => place.send(EncodedVideo {
+                    took: clock::now().saturating_duration_since(began),
+                    ..encoded
+                }),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "a picture was not encoded"),
             }

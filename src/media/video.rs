@@ -112,6 +112,8 @@ pub struct Encoded<'a> {
     pub data: &'a [u8],
     /// Whether it can be decoded without any other.
     pub keyframe: bool,
+    /// How coarse it is: 0 (best) to 63; a picture is blurred from about 50 on.
+    pub quantizer: u8,
 }
 
 impl Encoder {
@@ -154,11 +156,15 @@ impl Encoder {
             .raw
             .encode(picture, ticks, TICKS as u32 / fps.max(1), want)
             .map_err(|e| VideoError::Encode(codec, e))?;
-        let Some((data, keyframe)) = frame else {
+        let Some(packet) = frame else {
             return Ok(None);
         };
         self.last_size = Some(size);
-        Ok(Some(Encoded { data, keyframe }))
+        Ok(Some(Encoded {
+            data: packet.data,
+            keyframe: packet.keyframe,
+            quantizer: packet.quantizer,
+        }))
     }
 
     /// Changes the target from the next picture on, without a key frame.

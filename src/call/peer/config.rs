@@ -8,10 +8,11 @@ use str0m::media::Frequency;
 use str0m::rtp::Extension;
 
 use super::protect::DISTANCES;
+use crate::call::rate::line;
 use crate::media::video::VideoCodec;
 
-/// Where the bandwidth estimate begins: enough for a terminal's picture, little enough for a weak line.
-const FIRST_ESTIMATE: str0m::bwe::Bitrate = str0m::bwe::Bitrate::kbps(300);
+/// Frames that come after one that is not whole wait for it at most so many; then a key frame is asked for.
+const HELD_BACK: usize = 16;
 
 /// A check without an answer is made again after this, then after twice as long, and so on. Of two routers
 /// each drops the other's first check, and str0m answers none with one of its own at once (RFC 8445,
@@ -28,9 +29,10 @@ pub(super) fn config(codecs: &[VideoCodec]) -> RtcConfig {
         .set_extension(3, Extension::TransportSequenceNumber)
         .set_extension(4, Extension::RtpMid)
         .enable_opus(true, true)
-        .enable_bwe(Some(FIRST_ESTIMATE))
+        .enable_bwe(Some(line::FIRST.0.into()))
         .set_reordering_size_audio(0)
-        .set_stats_interval(Some(Duration::from_secs(1)));
+        .set_reordering_size_video(HELD_BACK)
+        .set_stats_interval(Some(line::TICK));
     config.set_initial_stun_rto(FIRST_CHECK_AGAIN);
     config.codec_config().set_red_distances(&DISTANCES);
     for codec in codecs {

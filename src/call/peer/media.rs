@@ -12,12 +12,14 @@ use crate::call::control::VideoKind;
 use crate::media::jitter::VoicePacket;
 use crate::media::sync::Report;
 use crate::media::video::VideoCodec;
+use crate::units::Bitrate;
 
-/// Key frames are asked for at most so often.
+/// Key frames are asked for at most so often; where none comes, after a round trip more and twice as long.
 pub(super) const PLI_INTERVAL: Duration = Duration::from_millis(300);
+const PLI_AT_MOST: Duration = Duration::from_millis(2400);
 
 /// How long and how many sent packets are kept to be sent again. The share of repeated packets is not
-/// capped: str0m's 15 % freezes the picture at 10 % loss, and the bandwidth estimate bounds it anyway.
+/// capped, but for a clogged line: str0m's 15 % freezes the picture at 10 % loss.
 const RESEND_PACKETS: usize = 1024;
 const RESEND_AGE: Duration = Duration::from_secs(3);
 
@@ -34,6 +36,8 @@ pub(super) enum VideoStream {
     Held(Ssrc, Option<Ssrc>),
     /// Pictures flow.
     Open,
+    /// The line does not carry any: str0m has a stream that it cannot fill up.
+    Off,
 }
 
 /// One of their pictures as it comes: by which line, and the key frames that are asked for.
@@ -42,6 +46,7 @@ pub(super) struct Intake {
     pub(super) mid: Option<Mid>,
     last_pli: Option<Instant>,
     pli_due: Option<Instant>,
+    pli_wait: Duration,
     needs_keyframe: bool,
 }
 
@@ -56,7 +61,7 @@ impl Intake {
 
     /// The gap that follows is none in which something is missed.
     pub(super) fn pause(&mut self) {
-        (self.needs_keyframe, self.pli_due) = (false, None);
+        (self.needs_keyframe, self.pli_due, self.pli_wait) = (false, None, Duration::ZERO);
     }
 
     fn plan_pli(&mut self, now: Instant) {
@@ -101,6 +106,9 @@ impl Intakes {
             .min()
     }
 }
+/// A line that is to be used for less than this is not filled up with padding to 50 kbit/s: its pictures
+/// are not sent again either, since str0m does neither or both.
+const FILLED_FROM: Bitrate = Bitrate::kbps(60);
 
 /// An encoded picture that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +157,10 @@ impl Peer {
         };
         let time = MediaTime::new((time.as_nanos() * 9 / 100_000) as u64, Frequency::NINETY_KHZ);
         match writer.write(pt, now, time, Arc::clone(data)) {
-            Ok(()) => self.meter.sent_picture(),
+            Ok(()) => {
+                self.meter.sent_picture();
+                self.outgoing.wrote(now);
+            }
             Err(error) => tracing::debug!(%error, "a picture was not sent"),
         }
         self.drain(now);
@@ -181,11 +192,55 @@ impl Peer {
     }
 
     fn open_video(&mut self, mid: Mid) {
-        if let VideoStream::Held(ssrc, rtx) = self.video_stream {
-            let mut api = self.rtc.direct_api();
-            let stream = api.declare_stream_tx(ssrc, rtx, mid, None);
-            stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, None);
-            self.video_stream = VideoStream::Open;
+        let filled = self.is_filled();
+        let mut api = self.rtc.direct_api();
+        match self.video_stream {
+            VideoStream::Held(ssrc, rtx) => {
+                api.declare_stream_tx(ssrc, rtx.filter(|_| filled), mid, None);
+            }
+            VideoStream::Off => {
+                let (ssrc, rtx) = (api.new_ssrc(), api.new_ssrc());
+                api.reset_stream_tx(mid, None, ssrc, filled.then_some(rtx));
+            }
+            VideoStream::Open | VideoStream::Unknown => return,
+        }
+        self.video_stream = VideoStream::Open;
+        self.set_resends(None);
+    }
+
+    /// What is sent may be sent again, and is filled up with padding.
+    fn is_filled(&self) -> bool {
+        self.max_bitrate.is_none_or(|limit| limit >= FILLED_FROM)
+    }
+
+    /// No pictures follow for seconds: without this, str0m would go on to fill the line with padding. They
+    /// come back by another stream, which must not be begun while packets of this one are under way: whoever
+    /// gets one late takes it for the newer.
+    pub(in crate::call) fn close_video(&mut self, now: Instant) {
+        let Some(mid) = self
+            .video
+            .filter(|_| matches!(self.video_stream, VideoStream::Open) && self.outgoing.renews())
+        else {
+            return;
+        };
+        let mut api = self.rtc.direct_api();
+        let ssrc = api.new_ssrc();
+        api.reset_stream_tx(mid, None, ssrc, None);
+        self.video_stream = VideoStream::Off;
+        self.outgoing.forget();
+        self.drain(now);
+    }
+
+    /// What was sent before cannot be sent again; what follows can, up to this share of all that is sent.
+    pub(super) fn set_resends(&mut self, cap: Option<f32>) {
+        let Some(mid) = self
+            .video
+            .filter(|_| matches!(self.video_stream, VideoStream::Open))
+        else {
+            return;
+        };
+        if let Some(stream) = self.rtc.direct_api().stream_tx_by_mid(mid, None) {
+            stream.set_rtx_cache(RESEND_PACKETS, RESEND_AGE, cap);
         }
     }
 
@@ -214,13 +269,15 @@ impl Peer {
 
     /// Asks for the key frames that are due.
     pub(super) fn ask_for_keyframes(&mut self, now: Instant) {
+        let round_trip = self.line.round_trip().unwrap_or_default();
         for kind in [VideoKind::Camera, VideoKind::Screen] {
             let intake = self.intakes.of(kind);
             if !intake.is_due(now) {
                 continue;
             }
             intake.last_pli = Some(now);
-            intake.pli_due = intake.needs_keyframe.then(|| now + PLI_INTERVAL);
+            intake.pli_wait = (2 * intake.pli_wait).clamp(PLI_INTERVAL, PLI_AT_MOST);
+            intake.pli_due = intake.needs_keyframe.then(|| now + intake.pli_wait + round_trip);
             let Some(mut writer) = intake.mid.and_then(|mid| self.rtc.writer(mid)) else {
                 continue;
             };

@@ -7,6 +7,7 @@ mod config;
 mod lines;
 mod media;
 mod negotiation;
+mod outgoing;
 mod path;
 mod protect;
 mod screen;
@@ -24,12 +25,14 @@ use str0m::{Candidate as IceCandidate, Event as RtcEvent, IceConnectionState, In
 use self::lines::MediaLines;
 use self::media::{Intakes, VideoStream};
 use self::negotiation::{Asked, Change, Pending};
+use self::outgoing::{Outgoing, Wish};
 use self::protect::Protection;
 use super::CallConfig;
 use super::control::{self, Control, VideoKind};
 use super::figures::{Figures, Meter};
 use super::news::News;
 use super::paths::Paths;
+use super::rate::line::Line;
 use crate::media::jitter::VoicePacket;
 use crate::media::sync::LipSync;
 use crate::media::video::VideoCodec;
@@ -121,6 +124,10 @@ pub(super) struct Peer {
     hurry: Option<(Instant, Instant)>,
     /// Messages that the channel's buffer had no room for.
     unsent: Vec<Control>,
+    line: Line,
+    outgoing: Outgoing,
+    /// What the estimate is to be told with the next timeout.
+    wish: Option<Wish>,
     meter: Meter,
     out: VecDeque<PeerOutput>,
 }
@@ -163,6 +170,9 @@ impl Peer {
             timeout: now,
             hurry: None,
             unsent: Vec::new(),
+            line: Line::default(),
+            outgoing: Outgoing::default(),
+            wish: None,
             meter: Meter::new(now),
             out: VecDeque::new(),
         };
@@ -191,7 +201,8 @@ impl Peer {
     /// When [`Peer::handle_timeout`] is due.
     pub(super) fn poll_timeout(&self) -> Instant {
         let check = self.hurry.map(|(next, _)| next);
-        let clocks = [self.intakes.poll_timeout(), check].into_iter().flatten();
+        let clocks = [self.intakes.poll_timeout(), check, self.outgoing.poll_timeout()];
+        let clocks = clocks.into_iter().flatten();
         clocks.fold(self.timeout, Instant::min)
     }
 
@@ -200,6 +211,8 @@ impl Peer {
         for message in std::mem::take(&mut self.unsent) {
             self.send_control(&message, now);
         }
+        self.send_later(now);
+        self.grant_wish(now);
         if now >= self.timeout {
             self.tick(now);
         }
@@ -299,13 +312,6 @@ impl Peer {
         self.drain(now);
     }
 
-    /// Says what the sender would like to use, so that the line is probed for it.
-    pub(super) fn set_desired_bitrate(&mut self, bitrate: Bitrate, now: Instant) {
-        let desired = str0m::bwe::Bitrate::from(bitrate.0);
-        self.rtc.bwe().set_bitrate(str0m::bwe::Bitrate::ZERO, desired);
-        self.drain(now);
-    }
-
     /// Everything out, to str0m's `Timeout`; a timeout that is due is given back at once.
     fn drain(&mut self, now: Instant) {
         let mut immediate = 0;
@@ -315,22 +321,16 @@ impl Peer {
                     self.timeout = at;
                     immediate += 1;
                     if at > now || !self.rtc.is_alive() || immediate > MAX_IMMEDIATE {
-                        return;
+                        return self.watch(now);
                     }
                     if self.rtc.handle_input(Input::Timeout(now)).is_err() {
                         return;
                     }
                 }
                 Ok(Output::Transmit(transmit)) => {
-                    self.meter.sent(transmit.contents.len());
-                    if is_media(&transmit.contents) {
-                        self.path = Some((transmit.source, transmit.destination));
+                    if self.outgoing.left(&transmit, self.video_pt, now) {
+                        self.emit(transmit);
                     }
-                    let is_relayed = self.relayed.contains(&transmit.source);
-                    self.out.push_back(match is_relayed {
-                        true => PeerOutput::Relay(transmit),
-                        false => PeerOutput::Transmit(transmit),
-                    });
                 }
                 Ok(Output::Event(event)) => self.handle_event(event, now),
                 Err(error) => {
@@ -341,6 +341,18 @@ impl Peer {
                 }
             }
         }
+    }
+
+    fn emit(&mut self, transmit: Transmit) {
+        self.meter.sent(transmit.contents.len());
+        if is_media(&transmit.contents) {
+            self.path = Some((transmit.source, transmit.destination));
+        }
+        let is_relayed = self.relayed.contains(&transmit.source);
+        self.out.push_back(match is_relayed {
+            true => PeerOutput::Relay(transmit),
+            false => PeerOutput::Transmit(transmit),
+        });
     }
 
     fn handle_event(&mut self, event: RtcEvent, now: Instant) {
@@ -370,17 +382,19 @@ impl Peer {
             RtcEvent::ChannelClose(id) if Some(id) == self.channel => self.channel = None,
             RtcEvent::KeyframeRequest(_) => self.out.push_back(PeerOutput::News(News::KeyframeWanted)),
             RtcEvent::EgressBitrateEstimate(BweKind::Twcc { estimate, .. }) => {
-                let estimate = Bitrate(estimate.as_u64());
-                self.meter.set_estimate(estimate);
-                self.out.push_back(PeerOutput::News(News::Estimate(estimate)));
+                self.line.set_estimate(Bitrate(estimate.as_u64()));
+                self.out.push_back(PeerOutput::News(News::Line));
             }
             RtcEvent::PeerStats(stats) => {
-                let mut figures = self.meter.figures(&stats, now);
-                self.protect(&figures);
-                figures.protected = self.protected();
-                self.out.push_back(PeerOutput::Figures(Box::new(figures)));
+                self.meter.look(stats.ingress_loss_fraction);
+                if self.look(&stats, now) {
+                    let mut figures = self.meter.figures(&stats, now);
+                    self.protect(&figures);
+                    figures.protected = self.protected();
+                    self.out.push_back(PeerOutput::Figures(Box::new(figures)));
+                }
             }
-            RtcEvent::MediaEgressStats(stats) => self.meter.set_egress(stats.loss, stats.rtt),
+            RtcEvent::MediaEgressStats(stats) => self.meter.set_egress(stats.rtt),
             RtcEvent::MediaIngressStats(stats) => self.meter.set_ingress(stats.loss),
             _ => {}
         }

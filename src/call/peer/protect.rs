@@ -49,7 +49,7 @@ impl Protection {
 impl Peer {
     /// Protects the voice as the last second demands, and as the line and the user's limit allow.
     pub(super) fn protect(&mut self, figures: &Figures) {
-        let line = lesser(figures.estimate, self.max_bitrate);
+        let line = lesser(Some(self.line.capacity()), self.max_bitrate);
         let redundant = self.protection.update(figures.loss_out, line);
         self.send_redundancy(redundant);
     }

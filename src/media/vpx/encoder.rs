@@ -32,6 +32,17 @@ pub struct Want {
     pub refresh: bool,
 }
 
+/// One encoded picture, in the encoder's memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// The codec's bytes.
+    pub data: &'a [u8],
+    /// It needs no other.
+    pub keyframe: bool,
+    /// How coarse it is: 0 (best) to 63.
+    pub quantizer: u8,
+}
+
 /// A libvpx encoder for live pictures: constant bit rate, one thread, no delay, key frames only on
 /// request.
 pub struct RawEncoder {
@@ -104,15 +115,14 @@ impl RawEncoder {
     }
 
     /// Encodes `picture`, which has the configured size, at `pts` lasting `duration` (both in
-    /// [`TICKS`]; `pts` grows). The frame and whether it is a key frame, or `None` where the rate
-    /// control left it out.
+    /// [`TICKS`]; `pts` grows). `None` where the rate control left it out.
     pub fn encode(
         &mut self,
         picture: &I420,
         pts: i64,
         duration: u32,
         want: Want,
-    ) -> Result<Option<(&[u8], bool)>, Failure> {
+    ) -> Result<Option<Packet<'_>>, Failure> {
         assert_eq!(
             picture.size(),
             Size::new(self.config.g_w, self.config.g_h),
@@ -139,6 +149,7 @@ impl RawEncoder {
             )
         };
         check(answer).map_err(|_| self.failure())?;
+        let quantizer = self.quantizer();
         let mut iter: sys::vpx_codec_iter_t = ptr::null();
         loop {
             // SAFETY: the context is initialised and `iter` belongs to this walk over its packets.
@@ -161,8 +172,24 @@ impl RawEncoder {
                     frame.flags,
                 )
             };
-            return Ok(Some((data, flags & sys::VPX_FRAME_IS_KEY != 0)));
+            return Ok(Some(Packet {
+                data,
+                keyframe: flags & sys::VPX_FRAME_IS_KEY != 0,
+                quantizer,
+            }));
         }
+    }
+
+    /// The quantizer of the last frame, 0 (best) to 63.
+    fn quantizer(&mut self) -> u8 {
+        let mut quantizer: c_int = 0;
+        let id = control::VP8E_GET_LAST_QUANTIZER_64 as c_int;
+        // SAFETY: the context is initialised and this control writes one int.
+        let answer = unsafe { sys::vpx_codec_control_(&raw mut *self.context, id, &raw mut quantizer) };
+        check(answer)
+            .ok()
+            .and_then(|()| u8::try_from(quantizer).ok())
+            .unwrap_or(0)
     }
 
     fn control(&mut self, id: control, value: c_int) -> Result<(), Failure> {

@@ -1,0 +1,511 @@
+//! What is thought of the line to somebody: how much it carries, how long its queue is, and how much gets
+//! lost on it.
+//!
+//! str0m's estimate (GoogCC) is the base. It takes seconds to notice a cut, never says less than 40 kbit/s
+//! by delay, and knows nothing of what is sent beside RTP. So a cap goes with it: as soon as packets take
+//! much longer than at best, no more is sent than what came through, and while the queue is long no
+//! picture at all. The cap grows again when the queue is gone, and ends where the estimate is below it.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::units::Bitrate;
+
+/// A line is looked at so often.
+pub const TICK: Duration = Duration::from_millis(200);
+
+/// Where the estimate begins: enough for a terminal's picture, little enough for a weak line.
+pub const FIRST: Bitrate = Bitrate::kbps(150);
+
+/// Ticks whose rate is taken together: a second, which is what the loss is told of.
+const SECOND: usize = 5;
+/// Round trips of which the least counts: one that jitter made long says nothing of the queue.
+const ROUNDS: usize = 3;
+/// The best round trip is that of the last one or two of such spans without a queue: a path may change.
+const SPAN: Duration = Duration::from_secs(12);
+/// A report of what came may be so much later than the answer to a check.
+const REPORTED_AFTER: Duration = Duration::from_millis(100);
+/// A round trip varies by a part of itself without any queue.
+const PART: u32 = 4;
+/// And by its jitter, as far as that is a part of it.
+const JITTERS: u32 = 2;
+const JITTER_WEIGHT: f64 = 1.0 / 16.0;
+const JITTER_PART: u32 = 3;
+/// A queue is long from here on, and so long that no picture is sent any more; it is gone below that.
+const LONG: Duration = Duration::from_millis(120);
+const CLOGGED: Duration = Duration::from_millis(250);
+const GONE: Duration = Duration::from_millis(70);
+/// What came through less a part of it drains the queue. Where little gets lost, so much is kept in one cut.
+const BACK_OFF: f64 = 0.8;
+const KEPT: f64 = 0.6;
+const LITTLE: f32 = 0.2;
+/// A queue that stays for so long, whatever is sent, is none: the path is another one.
+const STAYS: Duration = Duration::from_secs(8);
+const STAYS_LOSS: f32 = 0.03;
+/// Whatever is sent: no more than this part of what came through when the queue was noticed.
+const STAYS_SENT: f64 = 0.5;
+/// After a cut the cap stays for so long, and then grows by so much a second.
+const PATIENCE: Duration = Duration::from_secs(2);
+const GROWTH: f64 = 1.3;
+/// On a weak line it grows more slowly: each step too far costs a longer queue there.
+const WEAK: Bitrate = Bitrate::kbps(64);
+const WEAK_GROWTH: f64 = 1.2;
+/// There it grows to just below what was too much the last time, and hardly from there on.
+const BELOW: f64 = 0.9;
+const HARDLY: f64 = 1.01;
+/// That is remembered for so long.
+const CEILING: Duration = Duration::from_secs(6);
+/// The part of a line that must be in use for a queue to say how much it carries.
+const USED: f64 = 0.7;
+/// Less is never believed: voice is sent all the same.
+const LEAST: Bitrate = Bitrate::kbps(24);
+/// The weight of a tick in what is thought of the loss.
+const WEIGHT: f32 = 0.1;
+/// Where more is wanted than the line is thought to carry, it is tried out so often; less often where the
+/// last time came to nothing.
+const TRY_AFTER: Duration = Duration::from_secs(1);
+const TRY_AGAIN: Duration = Duration::from_secs(4);
+/// With much loss the estimate says little: with a third lost it goes to nothing. As long as no queue comes of
+/// what is sent, so much is trusted, and more by so much a second while it is made use of.
+const LOSSY: f32 = 0.03;
+const TRUSTED: Bitrate = Bitrate::kbps(200);
+const TRUSTED_AT_MOST: Bitrate = Bitrate::kbps(400);
+const TRUST_GROWTH: f64 = 1.1;
+/// The estimate begins anew where it is below this part of that, so often.
+const BEGINS_BELOW: f64 = 0.8;
+const BEGIN_AGAIN: Duration = Duration::from_secs(3);
+
+/// What was seen in one [`TICK`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sample {
+    /// Bytes sent.
+    pub sent: u64,
+    /// The share of the last second's packets that got lost, 0 to 1; `None`: nothing is known.
+    pub loss: Option<f32>,
+    /// The last packet's round trip.
+    pub round_trip: Option<Duration>,
+    /// The last round trip of ICE's checks, which are made before anything can wait for anything.
+    pub check: Option<Duration>,
+}
+
+/// The line to somebody.
+#[derive(Clone, Debug)]
+pub struct Line {
+    estimate: Bitrate,
+    cap: Option<Bitrate>,
+    cut: Option<Instant>,
+    /// What came through at the last cut.
+    ceiling: Bitrate,
+    sent: VecDeque<(Instant, u64)>,
+    /// The last round trip that was told.
+    told: Option<Duration>,
+    rounds: VecDeque<Duration>,
+    /// Round trips as they usually are, and how far one is off that.
+    usual: Option<Duration>,
+    jitter: Duration,
+    best: Option<Duration>,
+    best_before: Option<Duration>,
+    span: Option<Instant>,
+    loss_now: f32,
+    loss: f32,
+    clogged: bool,
+    /// The queue one tick after the other.
+    queues: VecDeque<Duration>,
+    /// The queue is long since then, and what was sent then.
+    long_since: Option<(Instant, f64)>,
+    tried: Option<(Instant, Bitrate)>,
+    begun: Option<Instant>,
+    trusted: Bitrate,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            estimate: FIRST,
+            cap: None,
+            cut: None,
+            ceiling: Bitrate::MAX,
+            sent: VecDeque::with_capacity(SECOND + 1),
+            told: None,
+            rounds: VecDeque::with_capacity(ROUNDS + 1),
+            usual: None,
+            jitter: Duration::ZERO,
+            best: None,
+            best_before: None,
+            span: None,
+            loss_now: 0.0,
+            loss: 0.0,
+            clogged: false,
+            queues: VecDeque::with_capacity(SECOND + 1),
+            long_since: None,
+            tried: None,
+            begun: None,
+            trusted: TRUSTED,
+        }
+    }
+}
+
+impl Line {
+    /// str0m's estimate changed.
+    pub fn set_estimate(&mut self, estimate: Bitrate) {
+        self.estimate = estimate;
+    }
+
+    /// What the line is thought to carry.
+    pub fn capacity(&self) -> Bitrate {
+        let believed = self.believed();
+        self.cap.map_or(believed, |cap| cap.min(believed)).max(LEAST)
+    }
+
+    /// str0m's estimate.
+    pub fn estimate(&self) -> Bitrate {
+        self.estimate
+    }
+
+    /// What it is thought to carry where too much was not sent as of late.
+    fn believed(&self) -> Bitrate {
+        match self.only_loses() {
+            true => self.estimate.max(self.trusted),
+            false => self.estimate,
+        }
+    }
+
+    /// Much gets lost, and not for too much being sent.
+    fn only_loses(&self) -> bool {
+        self.loss >= LOSSY && self.is_calm()
+    }
+
+    /// The last round trips, without what jitter adds.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.rounds.iter().min().copied()
+    }
+
+    /// The estimate has gone to where nothing can be sent, for loss alone: what it had better begin anew at.
+    pub fn begins_anew(&mut self, now: Instant) -> Option<Bitrate> {
+        let is_due = self.begun.is_none_or(|begun| now >= begun + BEGIN_AGAIN);
+        let is_low = (self.estimate.0 as f64) < self.trusted.0 as f64 * BEGINS_BELOW;
+        (is_due && is_low && self.cap.is_none() && self.only_loses()).then(|| {
+            self.begun = Some(now);
+            self.trusted
+        })
+    }
+
+    /// How much longer packets take than at best.
+    pub fn queue(&self) -> Duration {
+        let (Some(least), Some(best)) = (self.round_trip(), self.best()) else {
+            return Duration::ZERO;
+        };
+        least.saturating_sub(best)
+    }
+
+    /// The queue is so long that no picture may be added to it.
+    pub fn is_clogged(&self) -> bool {
+        self.clogged
+    }
+
+    /// The share of packets that get lost, 0 to 1, as of late.
+    pub fn loss(&self) -> f32 {
+        self.loss
+    }
+
+    /// What is lost is not lost for too much being sent.
+    pub fn is_calm(&self) -> bool {
+        !self.clogged && self.queue() < self.allowed(LONG)
+    }
+
+    /// Too much was sent as of late: what it carries is no matter of guessing.
+    pub fn is_capped(&self) -> bool {
+        self.cap.is_some()
+    }
+
+    /// Looks at the line. Returns true where it carries less than was thought.
+    pub fn look(&mut self, sample: Sample, now: Instant) -> bool {
+        self.sent.push_back((now, sample.sent));
+        if self.sent.len() > SECOND {
+            self.sent.pop_front();
+        }
+        if let Some(loss) = sample.loss {
+            self.loss_now = loss;
+            self.loss += (loss - self.loss) * WEIGHT;
+        }
+        if let Some(check) = sample.check {
+            let check = check + REPORTED_AFTER;
+            self.best = Some(self.best.map_or(check, |best| best.min(check)));
+        }
+        self.trust(now);
+        // What was not reported anew says nothing: the same round trip is told until the next report.
+        let Some(round) = sample.round_trip.filter(|round| self.told != Some(*round)) else {
+            return false;
+        };
+        self.told = Some(round);
+        self.note(round, now);
+        let queue = self.queue();
+        let before = self.queues.back().copied().unwrap_or_default();
+        self.queues.push_back(queue);
+        if self.queues.len() > SECOND {
+            self.queues.pop_front();
+        }
+        self.clogged = queue > self.allowed(if self.clogged { LONG } else { CLOGGED });
+        if queue <= self.allowed(LONG) {
+            self.long_since = None;
+            if queue < self.allowed(GONE) {
+                self.grow(now);
+            }
+            return false;
+        }
+        if self.long_since.is_none() {
+            self.long_since = Some((now, self.sent_rate()));
+        }
+        if self.stays(now) {
+            self.take_path();
+            return false;
+        }
+        let pause = self.best().unwrap_or(TICK).max(SECOND as u32 * TICK) + queue;
+        let may_cut = self.cut.is_none_or(|cut| now >= cut + pause);
+        let cuts = may_cut && queue >= before;
+        if cuts {
+            self.back_off(now);
+        }
+        cuts
+    }
+
+    /// More is `wanted` than the line is thought to carry, and the time has come to try whether it does.
+    pub fn tries(&mut self, wanted: Bitrate, now: Instant) -> bool {
+        if self.capacity() >= wanted || !self.is_calm() || self.cap.is_some() {
+            return false;
+        }
+        if let Some((at, before)) = self.tried {
+            let gained = self.estimate.0 as f64 > 1.1 * before.0 as f64;
+            let wait = if gained { TRY_AFTER } else { TRY_AGAIN };
+            if now < at + wait {
+                return false;
+            }
+        }
+        self.tried = Some((now, self.estimate));
+        true
+    }
+
+    /// The queue does not get shorter though little is sent, and nothing is lost.
+    fn stays(&self, now: Instant) -> bool {
+        let Some((since, sent)) = self.long_since else {
+            return false;
+        };
+        now >= since + STAYS && self.loss_now < STAYS_LOSS && self.sent_rate() <= sent * STAYS_SENT
+    }
+
+    /// Bits a second that were sent as of late.
+    fn sent_rate(&self) -> f64 {
+        let Some(((from, _), (to, _))) = self.sent.front().zip(self.sent.back()) else {
+            return 0.0;
+        };
+        // The first tick's bytes were sent before it.
+        let bytes: u64 = self.sent.iter().map(|(_, bytes)| bytes).sum();
+        bytes as f64 * 8.0 / (*to - *from + TICK).as_secs_f64()
+    }
+
+    /// The path is another one: its best is what is seen now.
+    fn take_path(&mut self) {
+        self.best = self.rounds.iter().min().copied();
+        self.best_before = None;
+        (self.cap, self.cut, self.long_since) = (None, None, None);
+        self.clogged = false;
+        self.queues.clear();
+    }
+
+    fn note(&mut self, round: Duration, now: Instant) {
+        let usual = *self.usual.get_or_insert(round);
+        let off = usual.abs_diff(round).as_secs_f64();
+        let towards = |from: Duration, to: f64| {
+            Duration::from_secs_f64(from.as_secs_f64() + (to - from.as_secs_f64()) * JITTER_WEIGHT)
+        };
+        self.jitter = towards(self.jitter, off);
+        self.usual = Some(towards(usual, round.as_secs_f64()));
+        self.rounds.push_back(round);
+        if self.rounds.len() > ROUNDS {
+            self.rounds.pop_front();
+        }
+        let begins = *self.span.get_or_insert(now);
+        if now > begins + SPAN && self.long_since.is_none() {
+            self.span = Some(now);
+            self.best_before = self.best.take();
+        }
+        self.best = Some(self.best.map_or(round, |best| best.min(round)));
+    }
+
+    fn best(&self) -> Option<Duration> {
+        self.best.into_iter().chain(self.best_before).min()
+    }
+
+    /// `bound`, and what a round trip of this length varies by anyway.
+    fn allowed(&self, bound: Duration) -> Duration {
+        let best = self.best().unwrap_or_default();
+        bound + best / PART + (self.jitter * JITTERS).min(best / JITTER_PART)
+    }
+
+    fn back_off(&mut self, now: Instant) {
+        let seconds = self.sent.len() as f64 * TICK.as_secs_f64();
+        let sent = self.sent_rate() * f64::from(1.0 - self.loss_now);
+        // What made the queue longer did not come through either.
+        let (first, last) = (self.queues.front(), self.queues.back());
+        let longer = last.zip(first).map_or(0.0, |(last, first)| {
+            last.saturating_sub(*first).as_secs_f64() / seconds
+        });
+        let came = sent / (1.0 + longer);
+        // Who sends little has not filled the line, and learns nothing of it unless the queue lasts.
+        let is_long = self.queues.iter().all(|queue| *queue > self.allowed(LONG));
+        let (first, last) = (self.queues.front(), self.queues.back());
+        let lasts = is_long
+            && last
+                .zip(first)
+                .is_some_and(|(last, first)| *last * 20 >= *first * 19);
+        let sent = self.sent_rate();
+        if sent < LEAST.0 as f64 || (sent < self.capacity().0 as f64 * USED && !lasts) {
+            return;
+        }
+        self.ceiling = Bitrate(came as u64);
+        let mut cap = came * BACK_OFF;
+        let before = self.capacity();
+        if self.loss_now < LITTLE && longer < 1.0 {
+            cap = cap.max(before.0 as f64 * KEPT);
+        }
+        self.cap = Some(before.min(Bitrate(cap as u64)).max(LEAST));
+        self.cut = Some(now);
+    }
+
+    /// A line that only loses is trusted with more as long as it carries what it is trusted with.
+    fn trust(&mut self, now: Instant) {
+        if let Some(cap) = self.cap {
+            self.trusted = self.trusted.min(cap.max(TRUSTED));
+        } else if self.only_loses() && self.sent_rate() > self.trusted.0 as f64 * USED {
+            let growth = match self.nears_ceiling(self.trusted, now) {
+                true => HARDLY,
+                false => TRUST_GROWTH,
+            };
+            self.trusted = grown(self.trusted, growth).min(TRUSTED_AT_MOST);
+        }
+    }
+
+    /// It was too much a short while ago, or nearly.
+    fn nears_ceiling(&self, rate: Bitrate, now: Instant) -> bool {
+        let is_fresh = self.cut.is_some_and(|cut| now < cut + CEILING);
+        is_fresh && rate.0 as f64 >= self.ceiling.0 as f64 * BELOW
+    }
+
+    fn grow(&mut self, now: Instant) {
+        let Some(cap) = self.cap else { return };
+        if self.cut.is_some_and(|cut| now < cut + PATIENCE) {
+            return;
+        }
+        let growth = match cap {
+            _ if cap >= WEAK => GROWTH,
+            _ if self.nears_ceiling(cap, now) => HARDLY,
+            _ => WEAK_GROWTH,
+        };
+        let more = grown(cap, growth);
+        // Below that the estimate is made to say the same.
+        self.cap = Some(more).filter(|more| *more < WEAK || *more < self.believed());
+    }
+}
+
+/// A rate that grows by so much a second, one tick later.
+fn grown(rate: Bitrate, growth: f64) -> Bitrate {
+    Bitrate((rate.0 as f64 * growth.powf(TICK.as_secs_f64())) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks at a line so many times; each tick `kbps` are sent.
+    fn look(line: &mut Line, ticks: u32, kbps: u64, loss: f32, rtt: u64, now: &mut Instant) {
+        for _ in 0..ticks {
+            *now += TICK;
+            let sample = Sample {
+                sent: kbps * 25,
+                loss: Some(loss),
+                // No two are the same.
+                round_trip: Some(Duration::from_millis(rtt) + (*now - crate::call::tests_epoch()) / 100_000),
+                check: None,
+            };
+            line.look(sample, *now);
+        }
+    }
+
+    fn line(kbps: u64) -> (Line, Instant) {
+        let mut line = Line::default();
+        line.set_estimate(Bitrate::kbps(kbps));
+        (line, crate::call::tests_epoch())
+    }
+
+    #[test]
+    fn a_calm_line_carries_what_is_estimated() {
+        let (mut line, mut now) = line(500);
+        look(&mut line, 50, 400, 0.0, 100, &mut now);
+        assert_eq!(line.capacity(), Bitrate::kbps(500));
+        // Jitter is no queue, and loss alone no sign of one.
+        for i in 0..50 {
+            look(&mut line, 1, 400, 0.1, 80 + 7 * (i % 7), &mut now);
+        }
+        assert_eq!(line.capacity(), Bitrate::kbps(500));
+        assert!(line.is_calm() && (0.08..0.11).contains(&line.loss()));
+    }
+
+    #[test]
+    fn a_cut_is_noticed_within_a_second_and_forgotten_when_the_queue_is_gone() {
+        let (mut line, mut now) = line(500);
+        look(&mut line, 50, 500, 0.0, 100, &mut now);
+        look(&mut line, 5, 500, 0.8, 500, &mut now);
+        assert!(line.is_clogged());
+        let after = line.capacity().as_kbps();
+        assert!((50.0..=100.0).contains(&after), "{after}");
+        look(&mut line, 5, 60, 0.0, 130, &mut now);
+        assert!(!line.is_clogged());
+        look(&mut line, 50, 80, 0.0, 110, &mut now);
+        assert_eq!(line.capacity(), Bitrate::kbps(500), "the estimate counts again");
+    }
+
+    #[test]
+    fn a_longer_path_is_no_queue_for_ever() {
+        let (mut line, mut now) = line(500);
+        look(&mut line, 50, 100, 0.0, 100, &mut now);
+        look(&mut line, 10, 100, 0.0, 500, &mut now);
+        assert!(line.is_clogged());
+        look(&mut line, 20, 100, 0.0, 500, &mut now);
+        assert!(line.is_clogged(), "it may be of what is sent");
+        look(&mut line, 20, 40, 0.0, 500, &mut now);
+        assert!(!line.is_clogged() && line.capacity() == Bitrate::kbps(500));
+    }
+
+    #[test]
+    fn more_is_tried_out_less_often_while_it_comes_to_nothing() {
+        let (mut line, mut now) = line(100);
+        look(&mut line, 20, 90, 0.0, 100, &mut now);
+        let mut tries = 0;
+        for _ in 0..300 {
+            look(&mut line, 1, 90, 0.0, 100, &mut now);
+            tries += u32::from(line.tries(Bitrate::kbps(300), now));
+        }
+        assert!((14..=16).contains(&tries), "{tries} in a minute");
+        assert!(!line.tries(Bitrate::kbps(90), now + TRY_AGAIN), "it is enough");
+    }
+
+    #[test]
+    fn a_line_that_only_loses_is_trusted() {
+        let (mut line, mut now) = line(60);
+        look(&mut line, 50, 50, 0.0, 100, &mut now);
+        assert_eq!(
+            (line.capacity(), line.begins_anew(now)),
+            (Bitrate::kbps(60), None)
+        );
+        look(&mut line, 50, 50, 0.2, 100, &mut now);
+        assert_eq!(line.capacity(), TRUSTED);
+        assert_eq!(
+            (line.begins_anew(now), line.begins_anew(now)),
+            (Some(TRUSTED), None)
+        );
+        look(&mut line, 50, 180, 0.2, 100, &mut now);
+        assert!(line.capacity() > TRUSTED, "it carries what it is trusted with");
+        look(&mut line, 5, 150, 0.2, 400, &mut now);
+        assert!(line.capacity() < TRUSTED);
+    }
+}
