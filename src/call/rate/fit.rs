@@ -42,22 +42,12 @@ const LEAST_ROWS: u32 = 24;
 const LEAST_FPS: u32 = 2;
 
 /// How far a picture is reduced, from one look to the next.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Reduction {
     level: usize,
     /// How coarse pictures are at this level.
     coarseness: Option<f32>,
     since: Option<Instant>,
-}
-
-impl Default for Reduction {
-    fn default() -> Self {
-        Self {
-            level: 0,
-            coarseness: None,
-            since: None,
-        }
-    }
 }
 
 impl Reduction {
