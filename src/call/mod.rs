@@ -51,8 +51,8 @@ pub use self::voice::VoiceTune;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Silence of a connected person after which the line counts as unstable; voice alone is 50 packets a
-/// second, and ICE and RTCP speak at least once a second.
-pub const UNSTABLE_AFTER: Duration = Duration::from_secs(2);
+/// second, and ICE and RTCP speak at least once a second. It is shown within two.
+pub const UNSTABLE_AFTER: Duration = Duration::from_millis(1_800);
 
 /// Silence after which somebody whose socket is gone as well is taken to have left.
 pub const ABSENT_AFTER: Duration = Duration::from_secs(8);

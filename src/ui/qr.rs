@@ -1,7 +1,5 @@
 //! A link as squares that a phone's camera reads (ISO/IEC 18004).
 
-use std::net::IpAddr;
-
 use qrcode::{Color, EcLevel, QrCode};
 use url::{Host, Url};
 
@@ -18,8 +16,8 @@ impl Qr {
         let url = Url::parse(link).ok()?;
         let is_own = match url.host()? {
             Host::Domain(name) => name == "localhost",
-            Host::Ipv4(address) => IpAddr::from(address).is_loopback(),
-            Host::Ipv6(address) => IpAddr::from(address).is_loopback(),
+            Host::Ipv4(address) => address.is_loopback(),
+            Host::Ipv6(address) => address.is_loopback(),
         };
         if is_own {
             return None;

@@ -406,8 +406,8 @@ mod tests {
 
     #[test]
     fn a_large_sixel_picture_is_drawn_in_pieces() {
-        let cell = Size::new(9, 15);
-        let area = CellRect::new(3, 2, 200, 120);
+        let cell = Size::new(9, 18);
+        let area = CellRect::new(3, 2, 200, 100);
         let size = Size::new(1800, 1800);
         let out = drawn(Protocol::Sixel, area, cell, &ramp(Size::new(450, 450)));
         let images = sequences(&out, "\x1bP");
@@ -435,7 +435,7 @@ mod tests {
                 let seen = f32::from(image.pixels[at]);
                 let wanted = expected(left + x, top + y, size);
                 assert!(
-                    (seen - wanted).abs() < 12.0,
+                    (seen - wanted).abs() < 8.0,
                     "({left} + {x}, {top} + {y}): {seen} for {wanted}"
                 );
             }
