@@ -271,6 +271,7 @@ fn stats() -> Stats {
         jitter_ms: 20.0,
         concealed: 0.001,
         freezes: 0,
+        limit: facetty::call::Limit::Line,
         terminal_fps: None,
     }
 }

@@ -44,6 +44,7 @@ use crate::text::SafeText;
 use crate::units::{Bitrate, Size};
 
 pub use self::events::{Event, Output, PathState, Way};
+pub use self::figures::Limit;
 pub use self::peer::{Agreed, NegotiationError, VideoFrame};
 pub use self::voice::VoiceTune;
 

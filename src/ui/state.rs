@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::chat::Chat;
 use super::history::History;
 use super::qr::Qr;
+use crate::call::Limit;
 use crate::call::control::VideoKind;
 use crate::signal::message::PeerId;
 use crate::text::SafeText;
@@ -260,6 +261,8 @@ pub struct Stats {
     pub concealed: f32,
     /// Gaps in the picture, since the start.
     pub freezes: u32,
+    /// What keeps the pictures that are sent from being better.
+    pub limit: Limit,
     /// Pictures a second that are asked of them, where this terminal takes no more.
     pub terminal_fps: Option<u32>,
 }

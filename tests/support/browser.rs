@@ -394,8 +394,8 @@ fn request(address: &str, method: &str, path: &str, body: &Value) -> std::io::Re
     Ok((status, serde_json::from_slice(&answer).unwrap_or_default()))
 }
 
-/// A chromedriver and its port. It takes a free port of IPv4 and the same one of IPv6, and where somebody has
-/// that already, it ends; then another one is started.
+/// A chromedriver and its port. Now and then one ends before it has told its port (perhaps as somebody took it
+/// meanwhile); then another one is started.
 fn driver() -> (Child, u16) {
     for _ in 0..5 {
         let mut driver = Command::new("chromedriver")

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{Happening, Report, Want};
 use crate::call::control::{VideoId, VideoKind};
-use crate::call::{Event, PathState, Way};
+use crate::call::{Event, Limit, PathState, Way};
 use crate::io::decode::Show;
 use crate::io::headless::{self, Events, Line, Order, PictureFile, ScreenSink, Usage, round};
 use crate::io::sound::SoundEvent;
@@ -335,6 +335,12 @@ impl HeadlessFront {
             "jitter_ms": round(f64::from(report.voice.jitter_ms), 1),
             "concealed": share(report.voice.concealed),
             "keyframes_in": figures.keyframes_in,
+            "limit": match figures.limit {
+                Limit::Far => "far",
+                Limit::Line => "line",
+                Limit::User => "user",
+                Limit::Cpu => "cpu",
+            },
         });
         if let Some(way) = figures.way {
             tell_way(&mut event, way);

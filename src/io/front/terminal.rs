@@ -331,6 +331,7 @@ fn stats(report: &Report) -> Stats {
         jitter_ms: report.voice.jitter_ms,
         concealed: report.voice.concealed,
         freezes: figures.freezes,
+        limit: figures.limit,
         terminal_fps: None,
     }
 }

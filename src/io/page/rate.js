@@ -12,7 +12,7 @@ const SMALL = 320 * 180;
 /** A voice's bits: beside such a picture, and beside a larger one. */
 const VOICE = { small: 20_000, large: 40_000 };
 
-/** Bits a second that a picture is worth: a part of what the program's src/call/rate.rs takes for it. Cells
+/** Bits a second that a picture is worth: a part of what the program's src/call/rate/mod.rs takes for it. Cells
  * show no more of a camera, and two browsers see each other well by half; letters need all of it. */
 export function needed(width, height, fps, hasLetters) {
   const part = hasLetters ? 1 : width * height > SMALL ? 0.5 : 0.4;

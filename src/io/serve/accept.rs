@@ -8,7 +8,9 @@ use std::time::Duration;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, copy, split};
+use tokio::io::{
+    AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, copy, split,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -18,6 +20,7 @@ use super::CLOSE_WITHIN;
 use super::http;
 use super::relay::Door;
 use super::tls::Tls;
+use crate::signal::limits::WRITE_WITHIN;
 
 /// A handshake must be over, and then a request's head have come, within this time; and the next one on a
 /// kept connection.
@@ -106,7 +109,7 @@ async fn serve_relayed<S: AsyncRead + AsyncWrite + Unpin>(mut client: S, from: S
     let mut relay = match door.enter(from) {
         Ok(relay) => relay,
         Err(error) => {
-            tracing::warn!(%error, "no way from a TLS connection to the relay");
+            tracing::debug!(%error, "no way from a TLS connection to the relay");
             return;
         }
     };
@@ -114,9 +117,25 @@ async fn serve_relayed<S: AsyncRead + AsyncWrite + Unpin>(mut client: S, from: S
     let (mut from_relay, mut to_relay) = relay.split();
     tokio::select! {
         _ = copy(&mut from_client, &mut to_relay) => {}
-        _ = copy(&mut from_relay, &mut to_client) => {}
+        _ = carry(&mut from_relay, &mut to_client) => {}
     }
     let _ = timeout(CLOSE_WITHIN, client.shutdown()).await;
+}
+
+/// Carries bytes to a client as long as it takes them: who stops reading holds nothing here for ever.
+async fn carry(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    let mut buffer = vec![0; 8 * 1024];
+    loop {
+        let length = from.read(&mut buffer).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        let written = async {
+            to.write_all(&buffer[..length]).await?;
+            to.flush().await
+        };
+        timeout(WRITE_WITHIN, written).await??;
+    }
 }
 
 async fn serve_http(stream: TcpStream, app: Router) {

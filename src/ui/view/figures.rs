@@ -11,6 +11,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::{sheet, shorten, status, theme};
+use crate::call::Limit;
 use crate::ui::state::{State, Stats};
 use crate::units::Size;
 
@@ -79,13 +80,14 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
         ("voice", voice, bars(100.0, |s| s.jitter_ms)),
         ("picture", picture, bars(30.0, |s| s.fps_in)),
     ];
-    if let Some(fps) = stats.terminal_fps {
-        rows.push((
-            "terminal",
-            format!("too slow, {fps} fps asked for"),
-            String::new(),
-        ));
-    }
+    let limit = match (stats.terminal_fps, stats.limit) {
+        (Some(fps), _) => format!("terminal, {fps} fps asked for"),
+        (None, Limit::Far) => "what they can show".to_owned(),
+        (None, Limit::Line) => "line".to_owned(),
+        (None, Limit::User) => "--max-bitrate".to_owned(),
+        (None, Limit::Cpu) => "this machine's CPU".to_owned(),
+    };
+    rows.push(("limit", limit, String::new()));
     let mut lines = vec![
         Line::styled(shorten(person.name.as_str(), 30), theme::OVER_ACCENT),
         Line::default(),

@@ -194,7 +194,7 @@ fn trouble(state: &State) -> Option<(String, Style)> {
     if let Some(person) = of(|p| p.stats.terminal_fps.is_some())
         && let Some(fps) = person.stats.terminal_fps
     {
-        let text = format!("terminal is slow, {} asked for {fps} fps", person.name);
+        let text = format!("terminal is slow, {fps} fps asked for");
         return Some((text, theme::WARNING));
     }
     if state.signaling == Signaling::Lost && !state.people.is_empty() {
