@@ -330,6 +330,7 @@ impl Peer {
         let video = first(MediaKind::Video);
         if std::mem::replace(&mut self.video, video) != video {
             self.video_stream = VideoStream::Unknown;
+            self.outgoing.forget();
         }
         self.sort_pictures();
     }
@@ -359,6 +360,11 @@ impl Peer {
             })
         });
         self.video_pt = video.map(|(_, pt)| pt);
+        let flow = self.video.map(|mid| {
+            let direction = self.rtc.media(mid).map(|media| media.direction());
+            (mid, self.video_pt, direction)
+        });
+        self.outgoing.flow_by(flow);
         self.hold_video();
         self.agreed = Agreed {
             video: video.map(|(codec, _)| codec),

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use str0m::media::Pt;
+use str0m::media::{Direction, Mid, Pt};
 use str0m::net::{DatagramSend, Transmit};
 use str0m::stats::PeerStats;
 
@@ -22,6 +22,9 @@ const COPIES: [Duration; 2] = [Duration::from_millis(60), Duration::from_millis(
 
 /// A picture that waits for longer in the pacer holds those after it back, before they are encoded.
 const BOUND: Duration = Duration::from_millis(100);
+
+/// str0m drops pictures without a word where their line changes: what waits for longer will not leave.
+const LOST: Duration = Duration::from_secs(2);
 
 /// Of what is sent again so much is allowed on a line whose queue is long: next to nothing.
 const RESENT_WHEN_CLOGGED: f32 = 0.02;
@@ -69,6 +72,9 @@ impl Header {
     }
 }
 
+/// By what pictures leave: where it changes, what str0m still has of them is dropped, or not known again.
+pub(super) type Flow = (Mid, Option<Pt>, Option<Direction>);
+
 /// What is under way from the encoder to the socket.
 #[derive(Default)]
 pub(super) struct Outgoing {
@@ -82,6 +88,8 @@ pub(super) struct Outgoing {
     bare: bool,
     /// When each picture was written that has not left yet.
     waiting: VecDeque<Instant>,
+    /// By what pictures leave.
+    flow: Option<Flow>,
     copies: usize,
     /// Copies, and when they are due.
     later: VecDeque<(Instant, Transmit)>,
@@ -104,6 +112,22 @@ impl Outgoing {
     /// They follow where pictures come by another stream.
     pub(super) fn renews(&self) -> bool {
         self.renews
+    }
+
+    /// Pictures leave by this from now on.
+    pub(super) fn flow_by(&mut self, flow: Option<Flow>) {
+        if std::mem::replace(&mut self.flow, flow) != flow {
+            self.forget();
+        }
+    }
+
+    /// The oldest picture waits for too long.
+    fn is_behind(&mut self, now: Instant) -> bool {
+        let age = |at: &Instant| now.saturating_duration_since(*at);
+        while self.waiting.front().is_some_and(|at| age(at) > LOST) {
+            self.waiting.pop_front();
+        }
+        self.waiting.front().is_some_and(|at| age(at) > BOUND)
     }
 
     /// Another stream begins, or none: nothing of the last one waits any more.
@@ -217,8 +241,7 @@ impl Peer {
 
     /// Tells where pictures begin or cease to wait too long.
     pub(super) fn watch(&mut self, now: Instant) {
-        let oldest = self.outgoing.waiting.front();
-        let behind = oldest.is_some_and(|at| now.saturating_duration_since(*at) > BOUND);
+        let behind = self.outgoing.is_behind(now);
         if std::mem::replace(&mut self.outgoing.behind, behind) != behind {
             self.out.push_back(PeerOutput::News(News::Line));
         }
@@ -300,6 +323,41 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn end_of_picture() -> Transmit {
+        Transmit {
+            proto: str0m::net::Protocol::Udp,
+            source: "192.0.2.1:1".parse().expect("an address"),
+            destination: "192.0.2.2:2".parse().expect("an address"),
+            contents: DatagramSend::from(vec![0x80, 0x80 | 98, 0, 0]),
+        }
+    }
+
+    #[test]
+    fn a_picture_that_never_leaves_does_not_hold_all_others_back() {
+        let now = crate::call::tests_epoch();
+        let mut outgoing = Outgoing::default();
+        outgoing.wrote(now);
+        outgoing.wrote(now);
+        outgoing.left(&end_of_picture(), Some(Pt::new_with_value(98)), now);
+        assert!(outgoing.is_behind(now + Duration::from_millis(200)));
+        assert!(!outgoing.is_behind(now + Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn what_waits_is_forgotten_where_pictures_leave_by_another_way() {
+        let now = crate::call::tests_epoch();
+        let late = now + Duration::from_millis(200);
+        let flow = |pt, direction| Some((Mid::from("0"), Some(Pt::new_with_value(pt)), Some(direction)));
+        let mut outgoing = Outgoing::default();
+        outgoing.flow_by(flow(98, Direction::SendRecv));
+        for other in [flow(98, Direction::Inactive), flow(96, Direction::Inactive), None] {
+            outgoing.wrote(now);
+            assert!(outgoing.is_behind(late));
+            outgoing.flow_by(other);
+            assert!(!outgoing.is_behind(late));
+        }
+    }
 
     #[test]
     fn rtp_is_told_from_all_else() {
