@@ -329,6 +329,9 @@ impl Peer {
                 }
                 Ok(Output::Transmit(transmit)) => {
                     if self.outgoing.left(&transmit, self.video_pt, now) {
+                        if is_media(&transmit.contents) {
+                            self.path = Some((transmit.source, transmit.destination));
+                        }
                         self.emit(transmit);
                     }
                 }
@@ -345,9 +348,6 @@ impl Peer {
 
     fn emit(&mut self, transmit: Transmit) {
         self.meter.sent(transmit.contents.len());
-        if is_media(&transmit.contents) {
-            self.path = Some((transmit.source, transmit.destination));
-        }
         let is_relayed = self.relayed.contains(&transmit.source);
         self.out.push_back(match is_relayed {
             true => PeerOutput::Relay(transmit),

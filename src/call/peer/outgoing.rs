@@ -231,9 +231,12 @@ impl Peer {
         self.drain(now);
     }
 
-    /// Sends the copies that are due.
+    /// Sends the copies that are due, but for those of a path that was left since.
     pub(super) fn send_later(&mut self, now: Instant) {
         while let Some(packet) = self.outgoing.due(now) {
+            if self.path != Some((packet.source, packet.destination)) {
+                continue;
+            }
             self.outgoing.bytes += packet.contents.len() as u64;
             self.emit(packet);
         }
