@@ -196,9 +196,7 @@ impl Call {
 
     /// Sends an encoded picture to all whom its encoder serves.
     pub fn send_video(&mut self, video: &EncodedVideo, now: Instant) {
-        if video.keyframe {
-            self.targets.keyframe_made(video.target);
-        }
+        self.targets.picture_made(video.target, video.keyframe);
         if self.load.note(video.took, self.targets.list().len()) {
             self.assign(now);
         }

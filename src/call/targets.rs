@@ -13,6 +13,9 @@ pub const MAX_TARGETS: usize = 3;
 /// Key frames of one target are this far apart at least; requests in between share the next one.
 pub const KEYFRAME_INTERVAL: Duration = Duration::from_millis(300);
 
+/// Who was passed over on a weak line gets key frames so far apart at least, since all others get them too.
+const REJOIN_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Names an encoder as long as it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TargetId(pub u32);
@@ -32,7 +35,7 @@ pub struct Target {
     pub fps: u32,
     /// Grows by one for each key frame that is wanted.
     pub keyframes: u32,
-    /// Nothing is to be made for now: what was made has not left yet.
+    /// Nothing is to be made for now: what was made has not left yet to anybody.
     pub paused: bool,
 }
 
@@ -62,6 +65,10 @@ pub struct Targets {
     wanted_keyframe: Vec<TargetId>,
     /// Who was moved to an encoder whose pictures mean nothing to them until its next key frame.
     awaiting: Vec<PeerId>,
+    /// To whom what was made has not left yet.
+    held: Vec<PeerId>,
+    /// Who of those missed a picture, and needs a key frame once they are held no more.
+    missed: Vec<PeerId>,
 }
 
 impl Targets {
@@ -77,10 +84,25 @@ impl Targets {
         peers.filter(|peer| !self.awaiting.contains(peer))
     }
 
-    /// Encoder `id` made a key frame: all its people can follow from here.
-    pub fn keyframe_made(&mut self, id: TargetId) {
+    /// Encoder `id` made a picture. From a key frame on all its people can follow; who is held while others
+    /// are not is passed over until the next one.
+    pub fn picture_made(&mut self, id: TargetId, keyframe: bool) {
         let served = &self.served;
-        self.awaiting.retain(|peer| served.get(peer) != Some(&id));
+        let is_of = |peer: &PeerId| served.get(peer) == Some(&id);
+        if keyframe {
+            self.awaiting.retain(|peer| !is_of(peer));
+            self.missed.retain(|peer| !is_of(peer));
+        }
+        if self.list.iter().any(|t| t.id == id && t.paused) {
+            return;
+        }
+        for peer in self.held.iter().filter(|peer| is_of(peer)) {
+            for list in [&mut self.awaiting, &mut self.missed] {
+                if !list.contains(peer) {
+                    list.push(peer.clone());
+                }
+            }
+        }
     }
 
     /// Which encoder serves `peer`.
@@ -105,7 +127,7 @@ impl Targets {
                 bitrate: Bitrate(strictest(|w| w.bitrate.0)),
                 fps: strictest(|w| u64::from(w.fps)) as u32,
                 keyframes: old.map_or(0, |t| t.keyframes),
-                paused: members.iter().any(|p| wants[*p].held),
+                paused: members.iter().all(|p| wants[*p].held),
             });
             let newcomer = members.iter().any(|p| served_before.get(*p) != Some(&id));
             for peer in members {
@@ -120,6 +142,10 @@ impl Targets {
         }
         let served = &self.served;
         self.awaiting.retain(|peer| served.contains_key(peer));
+        self.missed.retain(|peer| served.contains_key(peer));
+        let held = wants.iter().filter(|(_, want)| want.held);
+        self.held = held.map(|(peer, _)| peer.clone()).collect();
+        self.bring_back(now);
         self.list.sort_by_key(|t| t.id);
         self.next_keyframe
             .retain(|id, _| self.list.iter().any(|t| t.id == *id));
@@ -160,6 +186,21 @@ impl Targets {
             .into_iter()
             .filter(|id| self.request_keyframe(*id, Duration::ZERO, now));
         made.count() > 0
+    }
+
+    /// Asks for the key frames of those who missed something and are held no more.
+    fn bring_back(&mut self, now: Instant) {
+        let held = &self.held;
+        let (missed, back) = std::mem::take(&mut self.missed)
+            .into_iter()
+            .partition(|peer| held.contains(peer));
+        self.missed = missed;
+        let back: Vec<PeerId> = back;
+        for peer in back {
+            if let Some(id) = self.served.get(&peer).copied() {
+                self.request_keyframe(id, REJOIN_INTERVAL, now);
+            }
+        }
     }
 
     fn fresh_id(&mut self) -> TargetId {
@@ -247,9 +288,43 @@ mod tests {
         assert_eq!(targets.list()[0].bitrate, Bitrate::kbps(30));
         let id = targets.list()[0].id;
         assert_eq!(targets.served_by(id).count(), 0, "nobody knows its pictures yet");
-        targets.keyframe_made(id);
+        targets.picture_made(id, true);
         assert_eq!(targets.served_by(id).count(), 2);
         assert!(!targets.assign(&wants, crate::call::tests_epoch()));
+    }
+
+    #[test]
+    fn who_is_held_is_passed_over_and_comes_back_with_a_key_frame() {
+        let now = crate::call::tests_epoch();
+        let held = |a, b| {
+            let want = |held| Want { held, ..want(80, 50) };
+            BTreeMap::from([(peer("a"), want(a)), (peer("b"), want(b))])
+        };
+        let mut targets = Targets::default();
+        targets.assign(&held(false, false), now);
+        let id = targets.list()[0].id;
+        let served = |targets: &Targets| targets.served_by(id).cloned().collect::<Vec<_>>();
+        targets.picture_made(id, true);
+        targets.assign(&held(true, false), now);
+        assert!(!targets.list()[0].paused, "the other goes on");
+        targets.picture_made(id, false);
+        assert_eq!(served(&targets), [peer("b")]);
+        targets.picture_made(id, true);
+        assert_eq!(served(&targets), [peer("b")], "a key frame is held back as well");
+        let keyframes = targets.list()[0].keyframes;
+        assert!(
+            targets.assign(&held(false, false), now),
+            "a key frame is asked for"
+        );
+        assert_eq!(targets.list()[0].keyframes, keyframes + 1);
+        targets.picture_made(id, false);
+        assert_eq!(served(&targets), [peer("b")], "until it comes");
+        targets.picture_made(id, true);
+        assert_eq!(served(&targets), [peer("a"), peer("b")]);
+        targets.assign(&held(true, true), now);
+        assert!(targets.list()[0].paused, "nobody could take one");
+        targets.picture_made(id, false);
+        assert_eq!(served(&targets).len(), 2, "what was under way is not missed");
     }
 
     #[test]
@@ -276,7 +351,7 @@ mod tests {
         );
         assert_eq!(targets.list()[0].keyframes, keyframes + 1);
         let id = targets.list()[0].id;
-        targets.keyframe_made(id);
+        targets.picture_made(id, true);
         targets.assign(
             &BTreeMap::from([(peer("a"), want(80, 50)), (peer("c"), want(80, 50))]),
             now,
