@@ -178,7 +178,7 @@ impl Meter {
         self.rtt = rtt.or(self.rtt);
     }
 
-    /// So much of the last second was lost on the way there.
+    /// So much of the last second was lost on the way there; the worst counts, so that the voice is protected soon.
     pub(super) fn set_loss_out(&mut self, loss: Option<f32>) {
         self.loss_out = self.loss_out.max(loss.unwrap_or(0.0));
     }

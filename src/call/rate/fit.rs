@@ -73,7 +73,9 @@ impl Reduction {
         let stayed = now.saturating_duration_since(*self.since.get_or_insert(now));
         let coarseness = self.coarseness.unwrap_or((COARSE + FINE) / 2.0);
         let mut level = self.level;
-        if coarseness > COARSE && stayed >= WORSE_AFTER && level < last {
+        // With bits enough it is the picture that is coarse, and a smaller one of it would be as well.
+        let is_coarse = coarseness > COARSE && share(0) < AMPLE;
+        if is_coarse && stayed >= WORSE_AFTER && level < last {
             level += 1;
         } else if level > 0 && stayed >= BETTER_AFTER && (coarseness < FINE || share(0) >= AMPLE) {
             level -= 1;

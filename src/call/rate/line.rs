@@ -25,6 +25,8 @@ const ROUNDS: usize = 3;
 const SPAN: Duration = Duration::from_secs(12);
 /// A report of what came may be so much later than the answer to a check.
 const REPORTED_AFTER: Duration = Duration::from_millis(100);
+/// Where nothing was reported for so long, as nothing is sent that is, the checks tell of the queue.
+const QUIET: Duration = Duration::from_secs(1);
 /// A round trip varies by a part of itself without any queue.
 const PART: u32 = 4;
 /// And by its jitter, as far as that is a part of it.
@@ -39,6 +41,9 @@ const GONE: Duration = Duration::from_millis(70);
 const BACK_OFF: f64 = 0.8;
 const KEPT: f64 = 0.6;
 const LITTLE: f32 = 0.2;
+/// And so much in one that follows another: what is lost by then was lost of more than is sent now.
+const KEPT_AGAIN: f64 = 0.5;
+const AGAIN: Duration = Duration::from_secs(4);
 /// A queue that stays for so long, whatever is sent, is none: the path is another one.
 const STAYS: Duration = Duration::from_secs(8);
 const STAYS_LOSS: f32 = 0.03;
@@ -67,7 +72,9 @@ const TRY_AFTER: Duration = Duration::from_secs(1);
 const TRY_AGAIN: Duration = Duration::from_secs(4);
 /// With much loss the estimate says little: with a third lost it goes to nothing. As long as no queue comes of
 /// what is sent, so much is trusted, and more by so much a second while it is made use of.
+/// Once it is said to lose, it does until less than this is lost.
 const LOSSY: f32 = 0.03;
+const LOSSY_NO_MORE: f32 = 0.01;
 const TRUSTED: Bitrate = Bitrate::kbps(200);
 const TRUSTED_AT_MOST: Bitrate = Bitrate::kbps(400);
 const TRUST_GROWTH: f64 = 1.1;
@@ -97,8 +104,10 @@ pub struct Line {
     /// What came through at the last cut.
     ceiling: Bitrate,
     sent: VecDeque<(Instant, u64)>,
-    /// The last round trip that was told.
+    /// The last round trip that was told, and when; and the last one of a check.
     told: Option<Duration>,
+    reported: Option<Instant>,
+    checked: Option<Duration>,
     rounds: VecDeque<Duration>,
     /// Round trips as they usually are, and how far one is off that.
     usual: Option<Duration>,
@@ -108,6 +117,7 @@ pub struct Line {
     span: Option<Instant>,
     loss_now: f32,
     loss: f32,
+    lossy: bool,
     clogged: bool,
     /// The queue one tick after the other.
     queues: VecDeque<Duration>,
@@ -127,6 +137,8 @@ impl Default for Line {
             ceiling: Bitrate::MAX,
             sent: VecDeque::with_capacity(SECOND + 1),
             told: None,
+            reported: None,
+            checked: None,
             rounds: VecDeque::with_capacity(ROUNDS + 1),
             usual: None,
             jitter: Duration::ZERO,
@@ -135,6 +147,7 @@ impl Default for Line {
             span: None,
             loss_now: 0.0,
             loss: 0.0,
+            lossy: false,
             clogged: false,
             queues: VecDeque::with_capacity(SECOND + 1),
             long_since: None,
@@ -172,7 +185,7 @@ impl Line {
 
     /// Much gets lost, and not for too much being sent.
     fn only_loses(&self) -> bool {
-        self.loss >= LOSSY && self.is_calm()
+        self.lossy && self.is_calm()
     }
 
     /// The last round trips, without what jitter adds.
@@ -227,6 +240,7 @@ impl Line {
         if let Some(loss) = sample.loss {
             self.loss_now = loss;
             self.loss += (loss - self.loss) * WEIGHT;
+            self.lossy = self.loss >= if self.lossy { LOSSY_NO_MORE } else { LOSSY };
         }
         if let Some(check) = sample.check {
             let check = check + REPORTED_AFTER;
@@ -234,10 +248,9 @@ impl Line {
         }
         self.trust(now);
         // What was not reported anew says nothing: the same round trip is told until the next report.
-        let Some(round) = sample.round_trip.filter(|round| self.told != Some(*round)) else {
+        let Some(round) = self.fresh(sample, now) else {
             return false;
         };
-        self.told = Some(round);
         self.note(round, now);
         let queue = self.queue();
         let before = self.queues.back().copied().unwrap_or_default();
@@ -269,6 +282,18 @@ impl Line {
         cuts
     }
 
+    /// The round trip where it is news: of the packets, or of a check where none are reported.
+    fn fresh(&mut self, sample: Sample, now: Instant) -> Option<Duration> {
+        let check = sample.check.filter(|check| self.checked != Some(*check));
+        self.checked = sample.check;
+        if let Some(round) = sample.round_trip.filter(|round| self.told != Some(*round)) {
+            (self.told, self.reported) = (Some(round), Some(now));
+            return Some(round);
+        }
+        let is_quiet = self.reported.is_some_and(|at| now >= at + QUIET);
+        check.filter(|_| is_quiet).map(|check| check + REPORTED_AFTER)
+    }
+
     /// More is `wanted` than the line is thought to carry, and the time has come to try whether it does.
     pub fn tries(&mut self, wanted: Bitrate, now: Instant) -> bool {
         if self.capacity() >= wanted || !self.is_calm() || self.cap.is_some() {
@@ -290,7 +315,9 @@ impl Line {
         let Some((since, sent)) = self.long_since else {
             return false;
         };
-        now >= since + STAYS && self.loss_now < STAYS_LOSS && self.sent_rate() <= sent * STAYS_SENT
+        // What is so little makes no queue.
+        let little = (sent * STAYS_SENT).max(2.0 * LEAST.0 as f64);
+        now >= since + STAYS && self.loss_now < STAYS_LOSS && self.sent_rate() <= little
     }
 
     /// Bits a second that were sent as of late.
@@ -362,12 +389,20 @@ impl Line {
         if sent < LEAST.0 as f64 || (sent < self.capacity().0 as f64 * USED && !lasts) {
             return;
         }
-        self.ceiling = Bitrate(came as u64);
-        let mut cap = came * BACK_OFF;
         let before = self.capacity();
-        if self.loss_now < LITTLE && longer < 1.0 {
-            cap = cap.max(before.0 as f64 * KEPT);
+        // Who was held back learns that it is too much, not how much it carries.
+        let mut cap = before.0 as f64 * KEPT;
+        if sent >= before.0 as f64 * USED {
+            self.ceiling = Bitrate(came as u64);
+            cap = came * BACK_OFF;
         }
+        let is_again = self.cut.is_some_and(|cut| now < cut + AGAIN);
+        let kept = match longer < 1.0 {
+            true if self.loss_now < LITTLE => KEPT,
+            true if is_again => KEPT_AGAIN,
+            _ => 0.0,
+        };
+        cap = cap.max(before.0 as f64 * kept);
         self.cap = Some(before.min(Bitrate(cap as u64)).max(LEAST));
         self.cut = Some(now);
     }

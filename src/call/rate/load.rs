@@ -8,6 +8,8 @@ const BUSY: f64 = 0.7;
 const WEIGHT: f64 = 0.05;
 /// Nothing is said of the first ones: memory is still cold.
 const FIRST: u32 = 15;
+/// No picture counts for longer.
+const LONGEST: Duration = Duration::from_millis(500);
 /// Steps between which the rate moves, so that it does not sway.
 const STEPS: [u32; 8] = [60, 30, 20, 15, 10, 7, 5, 3];
 
@@ -25,6 +27,8 @@ impl Load {
     pub fn note(&mut self, took: Duration, encoders: usize) -> bool {
         self.seen = self.seen.saturating_add(1);
         let weight = WEIGHT.max(1.0 / f64::from(self.seen));
+        // Who was stopped meanwhile was not busy.
+        let took = took.min(LONGEST);
         self.seconds += (took.as_secs_f64() - self.seconds) * weight;
         if self.seen < FIRST {
             return false;

@@ -85,7 +85,9 @@ impl Copies {
         let since = |at: Option<Instant>| now.saturating_duration_since(at.unwrap_or(now));
         let has_queue = since(self.calm) >= QUEUE_FOR;
         if self.count > 0 && (has_queue || loss > self.loss + MORE_LOST) {
-            self.wait = (2 * self.wait).clamp(NONE_FOR, NONE_AT_MOST);
+            let stood = self.changed.is_some_and(|at| now >= at + STAYED);
+            let longer = (2 * self.wait).clamp(NONE_FOR, NONE_AT_MOST);
+            self.wait = if stood { NONE_FOR } else { longer };
             self.none_until = Some(now + self.wait);
             self.count = 0;
         } else if since(self.lossy) >= SOUND_FOR {
