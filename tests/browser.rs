@@ -452,7 +452,7 @@ fn the_page_says_why_a_room_cannot_be_joined() {
     let mut browser = Browser::start();
     browser.join(&server.page(), "lobby", "Bea");
     browser.shows("This room is full");
-    browser.shows("Lobby is full: 2 people");
+    browser.shows("The room lobby is full: 2 people");
     browser.check();
 
     browser.expect_message("404");

@@ -51,7 +51,7 @@ export function deviceTrouble(error, what) {
 export function refusal(code, message) {
   switch (code) {
     case "room-full":
-      return { title: "This room is full", text: `${sentence(message)} Wait until somebody leaves, or meet in another room.` };
+      return { title: "This room is full", text: `The room ${message ?? "has no place left"}. Wait until somebody leaves, or meet in another room.` };
     case "server-full":
       return { title: "This server is full", text: `${sentence(message)} Try again later, or run a server of your own: facetty serve` };
     case "version":
