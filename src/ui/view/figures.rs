@@ -97,7 +97,7 @@ pub fn render(buffer: &mut Buffer, state: &State, stage: Rect) {
         Line::from(vec![
             Span::styled(format!("{what:<10}"), theme::OVER_QUIET),
             Span::styled(format!("{figure:<FIGURE$}{air}"), theme::OVER),
-            Span::styled(format!("{bars:>columns$}"), theme::OVER_ACCENT),
+            Span::styled(format!("{bars:>columns$}"), theme::OVER_QUIET),
         ])
     }));
     sheet::render(buffer, stage, &lines);
