@@ -34,7 +34,9 @@ impl SafeText {
     /// (`somebody`).
     pub fn name(text: &str) -> Self {
         let clean = clean(text);
-        let mut name = cut(clean.trim().to_owned(), NAME_COLS);
+        // A mark that lay on a blank goes with it: it would lie on whatever stands before the name.
+        let begins = clean.trim_start_matches(|c: char| c.is_whitespace() || c.width() == Some(0));
+        let mut name = cut(begins.trim_end().to_owned(), NAME_COLS);
         name.truncate(name.trim_end().len());
         if width(&name) == 0 {
             Self("somebody".to_owned())
@@ -327,7 +329,18 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_mark_on_a_blank_before_a_name_is_gone_with_the_blank() {
+        assert_eq!(SafeText::name(" \u{dd6} \u{c8e}").as_str(), "\u{c8e}");
+    }
+
     proptest! {
+        #[test]
+        fn a_name_stays_what_it_is(text in any::<String>()) {
+            let name = SafeText::name(&text);
+            prop_assert_eq!(SafeText::name(name.as_str()), name);
+        }
+
         #[test]
         fn any_text_becomes_safe_and_stays_so(text in any::<String>(), cols in 0usize..80) {
             let safe = SafeText::new(&text, cols);
