@@ -21,11 +21,15 @@ fn main() {
         "{:<34} {:>8} {:>8} {:>8} {:>8}",
         "line", "p50 ms", "p95 ms", "at most", "frames/s"
     );
-    for (name, rate) in [("1 Mbit/s", 125_000), ("200 kbit/s", 25_000)] {
+    for (name, rate) in [("200 kbit/s", 25_000), ("1 Mbit/s", 125_000)] {
         for size in [Cells::new(80, 24), Cells::new(200, 60)] {
             let Some(line) = Line::open(rate) else { return };
             let mut terminal = line.terminal(size, DEMO);
-            terminal.until("the call", |screen| screen.contents().contains("echo · direct"));
+            terminal.until("the call", |screen| {
+                // On the thinner line that one is told before the path.
+                let text = screen.contents();
+                text.contains("echo · direct") || text.contains("terminal is slow")
+            });
             terminal.watch(Duration::from_secs(5));
             let (frames, _) = terminal.watch(Duration::from_secs(5));
             let mut times: Vec<f64> = (0..KEYS).map(|n| key(&mut terminal, n)).collect();
