@@ -23,6 +23,10 @@ const PLI_AT_MOST: Duration = Duration::from_millis(2400);
 const RESEND_PACKETS: usize = 1024;
 const RESEND_AGE: Duration = Duration::from_secs(3);
 
+/// A line that is to be used for less than this is not filled up with padding to 50 kbit/s: its pictures
+/// are not sent again either, since str0m does neither or both.
+const FILLED_FROM: Bitrate = Bitrate::kbps(60);
+
 /// How old a voice packet's first sample is when it is sent: its own 20 ms, and what cleaning takes.
 const VOICE_AGE: Duration = Duration::from_millis(37);
 
@@ -106,9 +110,6 @@ impl Intakes {
             .min()
     }
 }
-/// A line that is to be used for less than this is not filled up with padding to 50 kbit/s: its pictures
-/// are not sent again either, since str0m does neither or both.
-const FILLED_FROM: Bitrate = Bitrate::kbps(60);
 
 /// An encoded picture that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]

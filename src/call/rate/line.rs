@@ -231,8 +231,8 @@ impl Line {
         self.cap.is_some()
     }
 
-    /// Looks at the line. Returns true where it carries less than was thought.
-    pub fn look(&mut self, sample: Sample, now: Instant) -> bool {
+    /// Looks at the line.
+    pub fn look(&mut self, sample: Sample, now: Instant) {
         self.sent.push_back((now, sample.sent));
         if self.sent.len() > SECOND {
             self.sent.pop_front();
@@ -249,7 +249,7 @@ impl Line {
         self.trust(now);
         // What was not reported anew says nothing: the same round trip is told until the next report.
         let Some(round) = self.fresh(sample, now) else {
-            return false;
+            return;
         };
         self.note(round, now);
         let queue = self.queue();
@@ -264,22 +264,20 @@ impl Line {
             if queue < self.allowed(GONE) {
                 self.grow(now);
             }
-            return false;
+            return;
         }
         if self.long_since.is_none() {
             self.long_since = Some((now, self.sent_rate()));
         }
         if self.stays(now) {
             self.take_path();
-            return false;
+            return;
         }
         let pause = self.best().unwrap_or(TICK).max(SECOND as u32 * TICK) + queue;
         let may_cut = self.cut.is_none_or(|cut| now >= cut + pause);
-        let cuts = may_cut && queue >= before;
-        if cuts {
+        if may_cut && queue >= before {
             self.back_off(now);
         }
-        cuts
     }
 
     /// The round trip where it is news: of the packets, or of a check where none are reported.
@@ -370,29 +368,24 @@ impl Line {
     }
 
     fn back_off(&mut self, now: Instant) {
-        let seconds = self.sent.len() as f64 * TICK.as_secs_f64();
-        let sent = self.sent_rate() * f64::from(1.0 - self.loss_now);
-        // What made the queue longer did not come through either.
-        let (first, last) = (self.queues.front(), self.queues.back());
-        let longer = last.zip(first).map_or(0.0, |(last, first)| {
-            last.saturating_sub(*first).as_secs_f64() / seconds
-        });
-        let came = sent / (1.0 + longer);
-        // Who sends little has not filled the line, and learns nothing of it unless the queue lasts.
-        let is_long = self.queues.iter().all(|queue| *queue > self.allowed(LONG));
-        let (first, last) = (self.queues.front(), self.queues.back());
-        let lasts = is_long
-            && last
-                .zip(first)
-                .is_some_and(|(last, first)| *last * 20 >= *first * 19);
         let sent = self.sent_rate();
-        if sent < LEAST.0 as f64 || (sent < self.capacity().0 as f64 * USED && !lasts) {
+        let before = self.capacity();
+        let first = self.queues.front().copied().unwrap_or_default();
+        let last = self.queues.back().copied().unwrap_or_default();
+        // Who sends little has not filled the line, and learns nothing of it unless the queue lasts.
+        let is_used = sent >= before.0 as f64 * USED;
+        let is_long = self.queues.iter().all(|queue| *queue > self.allowed(LONG));
+        let lasts = is_long && last * 20 >= first * 19;
+        if sent < LEAST.0 as f64 || !(is_used || lasts) {
             return;
         }
-        let before = self.capacity();
+        // What made the queue longer did not come through either.
+        let seconds = self.sent.len() as f64 * TICK.as_secs_f64();
+        let longer = last.saturating_sub(first).as_secs_f64() / seconds;
+        let came = sent * f64::from(1.0 - self.loss_now) / (1.0 + longer);
         // Who was held back learns that it is too much, not how much it carries.
         let mut cap = before.0 as f64 * KEPT;
-        if sent >= before.0 as f64 * USED {
+        if is_used {
             self.ceiling = Bitrate(came as u64);
             cap = came * BACK_OFF;
         }
