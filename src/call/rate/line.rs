@@ -1,5 +1,5 @@
-//! What is thought of the line to somebody: how much it carries, how long its queue is, and how much gets
-//! lost on it.
+//! What is thought of the line to somebody: how much it carries, and how much gets lost on it; how long its
+//! queue is stands in `queue`.
 //!
 //! str0m's estimate (GoogCC) is the base. It takes seconds to notice a cut, never says less than 40 kbit/s
 //! by delay, and knows nothing of what is sent beside RTP. So a cap goes with it: as soon as packets take
@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::queue::Queue;
 use crate::units::Bitrate;
 
 /// A line is looked at so often.
@@ -18,25 +19,7 @@ pub const TICK: Duration = Duration::from_millis(200);
 pub const FIRST: Bitrate = Bitrate::kbps(150);
 
 /// Ticks whose rate is taken together: a second, which is what the loss is told of.
-const SECOND: usize = 5;
-/// Round trips of which the least counts: one that jitter made long says nothing of the queue.
-const ROUNDS: usize = 3;
-/// The best round trip is that of the last one or two of such spans without a queue: a path may change.
-const SPAN: Duration = Duration::from_secs(12);
-/// A report of what came may be so much later than the answer to a check.
-const REPORTED_AFTER: Duration = Duration::from_millis(100);
-/// Where nothing was reported for so long, as nothing is sent that is, the checks tell of the queue.
-const QUIET: Duration = Duration::from_secs(1);
-/// A round trip varies by a part of itself without any queue.
-const PART: u32 = 4;
-/// And by its jitter, as far as that is a part of it.
-const JITTERS: u32 = 2;
-const JITTER_WEIGHT: f64 = 1.0 / 16.0;
-const JITTER_PART: u32 = 3;
-/// A queue is long from here on, and so long that no picture is sent any more; it is gone below that.
-const LONG: Duration = Duration::from_millis(120);
-const CLOGGED: Duration = Duration::from_millis(250);
-const GONE: Duration = Duration::from_millis(70);
+pub(super) const SECOND: usize = 5;
 /// What came through less a part of it drains the queue. Where little gets lost, so much is kept in one cut.
 const BACK_OFF: f64 = 0.8;
 const KEPT: f64 = 0.6;
@@ -104,25 +87,12 @@ pub struct Line {
     /// What came through at the last cut.
     ceiling: Bitrate,
     sent: VecDeque<(Instant, u64)>,
-    /// The last round trip that was told, and when; and the last one of a check.
-    told: Option<Duration>,
-    reported: Option<Instant>,
-    checked: Option<Duration>,
-    rounds: VecDeque<Duration>,
-    /// Round trips as they usually are, and how far one is off that.
-    usual: Option<Duration>,
-    jitter: Duration,
-    best: Option<Duration>,
-    best_before: Option<Duration>,
-    span: Option<Instant>,
     loss_now: f32,
     loss: f32,
     lossy: bool,
-    clogged: bool,
-    /// The queue one tick after the other.
-    queues: VecDeque<Duration>,
-    /// The queue is long since then, and what was sent then.
-    long_since: Option<(Instant, f64)>,
+    queue: Queue,
+    /// What was sent when the queue became long.
+    sent_then: f64,
     tried: Option<(Instant, Bitrate)>,
     begun: Option<Instant>,
     trusted: Bitrate,
@@ -136,21 +106,11 @@ impl Default for Line {
             cut: None,
             ceiling: Bitrate::MAX,
             sent: VecDeque::with_capacity(SECOND + 1),
-            told: None,
-            reported: None,
-            checked: None,
-            rounds: VecDeque::with_capacity(ROUNDS + 1),
-            usual: None,
-            jitter: Duration::ZERO,
-            best: None,
-            best_before: None,
-            span: None,
             loss_now: 0.0,
             loss: 0.0,
             lossy: false,
-            clogged: false,
-            queues: VecDeque::with_capacity(SECOND + 1),
-            long_since: None,
+            queue: Queue::default(),
+            sent_then: 0.0,
             tried: None,
             begun: None,
             trusted: TRUSTED,
@@ -190,7 +150,7 @@ impl Line {
 
     /// The last round trips, without what jitter adds.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.rounds.iter().min().copied()
+        self.queue.round_trip()
     }
 
     /// The estimate has gone to where nothing can be sent, for loss alone: what it had better begin anew at.
@@ -203,17 +163,9 @@ impl Line {
         })
     }
 
-    /// How much longer packets take than at best.
-    pub fn queue(&self) -> Duration {
-        let (Some(least), Some(best)) = (self.round_trip(), self.best()) else {
-            return Duration::ZERO;
-        };
-        least.saturating_sub(best)
-    }
-
     /// The queue is so long that no picture may be added to it.
     pub fn is_clogged(&self) -> bool {
-        self.clogged
+        self.queue.is_clogged()
     }
 
     /// The share of packets that get lost, 0 to 1, as of late.
@@ -223,7 +175,7 @@ impl Line {
 
     /// What is lost is not lost for too much being sent.
     pub fn is_calm(&self) -> bool {
-        !self.clogged && self.queue() < self.allowed(LONG)
+        self.queue.is_calm()
     }
 
     /// Too much was sent as of late: what it carries is no matter of guessing.
@@ -243,53 +195,32 @@ impl Line {
             self.lossy = self.loss >= if self.lossy { LOSSY_NO_MORE } else { LOSSY };
         }
         if let Some(check) = sample.check {
-            let check = check + REPORTED_AFTER;
-            self.best = Some(self.best.map_or(check, |best| best.min(check)));
+            self.queue.set_check(check);
         }
         self.trust(now);
-        // What was not reported anew says nothing: the same round trip is told until the next report.
-        let Some(round) = self.fresh(sample, now) else {
+        let Some(round) = self.queue.fresh(sample, now) else {
             return;
         };
-        self.note(round, now);
-        let queue = self.queue();
-        let before = self.queues.back().copied().unwrap_or_default();
-        self.queues.push_back(queue);
-        if self.queues.len() > SECOND {
-            self.queues.pop_front();
-        }
-        self.clogged = queue > self.allowed(if self.clogged { LONG } else { CLOGGED });
-        if queue <= self.allowed(LONG) {
-            self.long_since = None;
-            if queue < self.allowed(GONE) {
+        let was_long = self.queue.long_since().is_some();
+        self.queue.note(round, now);
+        let Some(since) = self.queue.long_since() else {
+            if self.queue.is_gone() {
                 self.grow(now);
             }
             return;
+        };
+        if !was_long {
+            self.sent_then = self.sent_rate();
         }
-        if self.long_since.is_none() {
-            self.long_since = Some((now, self.sent_rate()));
-        }
-        if self.stays(now) {
+        if self.stays(since, now) {
             self.take_path();
             return;
         }
-        let pause = self.best().unwrap_or(TICK).max(SECOND as u32 * TICK) + queue;
+        let pause = self.queue.best().unwrap_or(TICK).max(SECOND as u32 * TICK) + self.queue.length();
         let may_cut = self.cut.is_none_or(|cut| now >= cut + pause);
-        if may_cut && queue >= before {
+        if may_cut && !self.queue.shrinks() {
             self.back_off(now);
         }
-    }
-
-    /// The round trip where it is news: of the packets, or of a check where none are reported.
-    fn fresh(&mut self, sample: Sample, now: Instant) -> Option<Duration> {
-        let check = sample.check.filter(|check| self.checked != Some(*check));
-        self.checked = sample.check;
-        if let Some(round) = sample.round_trip.filter(|round| self.told != Some(*round)) {
-            (self.told, self.reported) = (Some(round), Some(now));
-            return Some(round);
-        }
-        let is_quiet = self.reported.is_some_and(|at| now >= at + QUIET);
-        check.filter(|_| is_quiet).map(|check| check + REPORTED_AFTER)
     }
 
     /// More is `wanted` than the line is thought to carry, and the time has come to try whether it does.
@@ -309,12 +240,9 @@ impl Line {
     }
 
     /// The queue does not get shorter though little is sent, and nothing is lost.
-    fn stays(&self, now: Instant) -> bool {
-        let Some((since, sent)) = self.long_since else {
-            return false;
-        };
+    fn stays(&self, since: Instant, now: Instant) -> bool {
         // What is so little makes no queue.
-        let little = (sent * STAYS_SENT).max(2.0 * LEAST.0 as f64);
+        let little = (self.sent_then * STAYS_SENT).max(2.0 * LEAST.0 as f64);
         now >= since + STAYS && self.loss_now < STAYS_LOSS && self.sent_rate() <= little
     }
 
@@ -330,58 +258,21 @@ impl Line {
 
     /// The path is another one: its best is what is seen now.
     fn take_path(&mut self) {
-        self.best = self.rounds.iter().min().copied();
-        self.best_before = None;
-        (self.cap, self.cut, self.long_since) = (None, None, None);
-        self.clogged = false;
-        self.queues.clear();
-    }
-
-    fn note(&mut self, round: Duration, now: Instant) {
-        let usual = *self.usual.get_or_insert(round);
-        let off = usual.abs_diff(round).as_secs_f64();
-        let towards = |from: Duration, to: f64| {
-            Duration::from_secs_f64(from.as_secs_f64() + (to - from.as_secs_f64()) * JITTER_WEIGHT)
-        };
-        self.jitter = towards(self.jitter, off);
-        self.usual = Some(towards(usual, round.as_secs_f64()));
-        self.rounds.push_back(round);
-        if self.rounds.len() > ROUNDS {
-            self.rounds.pop_front();
-        }
-        let begins = *self.span.get_or_insert(now);
-        if now > begins + SPAN && self.long_since.is_none() {
-            self.span = Some(now);
-            self.best_before = self.best.take();
-        }
-        self.best = Some(self.best.map_or(round, |best| best.min(round)));
-    }
-
-    fn best(&self) -> Option<Duration> {
-        self.best.into_iter().chain(self.best_before).min()
-    }
-
-    /// `bound`, and what a round trip of this length varies by anyway.
-    fn allowed(&self, bound: Duration) -> Duration {
-        let best = self.best().unwrap_or_default();
-        bound + best / PART + (self.jitter * JITTERS).min(best / JITTER_PART)
+        self.queue.take_path();
+        (self.cap, self.cut) = (None, None);
     }
 
     fn back_off(&mut self, now: Instant) {
         let sent = self.sent_rate();
         let before = self.capacity();
-        let first = self.queues.front().copied().unwrap_or_default();
-        let last = self.queues.back().copied().unwrap_or_default();
         // Who sends little has not filled the line, and learns nothing of it unless the queue lasts.
         let is_used = sent >= before.0 as f64 * USED;
-        let is_long = self.queues.iter().all(|queue| *queue > self.allowed(LONG));
-        let lasts = is_long && last * 20 >= first * 19;
-        if sent < LEAST.0 as f64 || !(is_used || lasts) {
+        if sent < LEAST.0 as f64 || !(is_used || self.queue.lasts()) {
             return;
         }
         // What made the queue longer did not come through either.
         let seconds = self.sent.len() as f64 * TICK.as_secs_f64();
-        let longer = last.saturating_sub(first).as_secs_f64() / seconds;
+        let longer = self.queue.longer().as_secs_f64() / seconds;
         let came = sent * f64::from(1.0 - self.loss_now) / (1.0 + longer);
         // Who was held back learns that it is too much, not how much it carries.
         let mut cap = before.0 as f64 * KEPT;

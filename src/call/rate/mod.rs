@@ -3,6 +3,7 @@
 pub mod fit;
 pub mod line;
 pub mod load;
+mod queue;
 pub mod ration;
 
 use crate::media::audio::FRAME;
