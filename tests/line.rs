@@ -11,7 +11,7 @@ use facetty::io::clock;
 use facetty::media::stamp;
 use facetty::units::{Cells, Size};
 use support::files;
-use support::program::{DEMO, NO_DEVICES, Program, Server};
+use support::program::{DEMO, NO_DEVICES, Program, SEEN_AND_HEARD, Server};
 use support::ssh::{Line, find};
 use support::terminal::Terminal;
 
@@ -65,17 +65,8 @@ fn a_host_without_devices_shows_the_others_and_is_fed_through_a_pipe() {
     let made = line.command(&format!("mkfifo -m 600 {pipe}")).status();
     assert!(made.expect("ssh runs").success());
     let server = Server::start();
-    let picture = [
-        "--headless",
-        "--camera",
-        "test",
-        "--mic",
-        "tone",
-        "--speaker",
-        "none",
-    ];
     let place = ["--room", "lobby", "--server", &server.url];
-    let mut bob = Program::start(&[&place[..], &["--name", "bob"], &picture].concat());
+    let mut bob = Program::start(&[&place[..], &["--name", "bob"], SEEN_AND_HEARD].concat());
     bob.event("joined");
     let camera = format!("y4m:{pipe}");
     let ann = [&place[..], &["--name", "ann", "--camera", &camera]].concat();
@@ -108,16 +99,7 @@ fn a_terminal_that_stands_still_is_sent_less_until_it_goes_on() {
     let Some(line) = Line::open(1_000_000) else { return };
     let server = Server::start();
     let place = ["--room", "lobby", "--server", &server.url];
-    let picture = [
-        "--headless",
-        "--camera",
-        "test",
-        "--mic",
-        "tone",
-        "--speaker",
-        "none",
-    ];
-    let mut bob = Program::start(&[&place[..], &["--name", "bob"], &picture].concat());
+    let mut bob = Program::start(&[&place[..], &["--name", "bob"], SEEN_AND_HEARD].concat());
     bob.event("joined");
     let ann = [&place[..], &["--name", "ann"], NO_DEVICES].concat();
     let mut terminal = line.terminal(USUAL, &ann);

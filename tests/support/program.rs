@@ -16,6 +16,17 @@ use serde_json::Value;
 /// Until here everything that is waited for has come, on any machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
+/// A person without a screen whom others see and hear.
+pub const SEEN_AND_HEARD: &[&str] = &[
+    "--headless",
+    "--camera",
+    "test",
+    "--mic",
+    "tone",
+    "--speaker",
+    "none",
+];
+
 /// A call with the built-in peer, in the plainest pictures.
 pub const DEMO: &[&str] = &[
     "demo",
