@@ -87,11 +87,7 @@ impl Peer {
 
     /// Offers to begin with ICE anew. An offer that is out is withdrawn, and made again with it.
     pub(in crate::call) fn restart_ice(&mut self, now: Instant) {
-        let withdrawn = self
-            .pending
-            .take()
-            .into_iter()
-            .flat_map(|pending| pending.changes);
+        let withdrawn = self.withdraw();
         self.wanted.extend(withdrawn);
         self.wanted.retain(|change| *change != Change::RestartIce);
         self.wanted.push(Change::RestartIce);
@@ -171,16 +167,18 @@ impl Peer {
     /// The offer that is out is not to be answered any more. The media that it was for are offered with the
     /// next one.
     pub(in crate::call) fn withdraw_offer(&mut self) {
-        let changes = self
-            .pending
-            .take()
-            .into_iter()
-            .flat_map(|pending| pending.changes);
-        for change in changes {
+        for change in self.withdraw() {
             if let Change::Add(missing) = change {
                 self.asked[missing as usize] = false;
             }
         }
+    }
+
+    /// No offer is out any more; gives what it was for.
+    fn withdraw(&mut self) -> Vec<Change> {
+        self.pending
+            .take()
+            .map_or_else(Vec::new, |pending| pending.changes)
     }
 
     /// An offer is out, and an answer that names this one is to it.
@@ -209,14 +207,14 @@ impl Peer {
     pub(in crate::call) fn accept_offer(&mut self, sdp: &str, now: Instant) -> Result<(), NegotiationError> {
         let offer =
             SdpOffer::from_sdp_string(sdp).map_err(|e| NegotiationError::Unreadable(e.to_string()))?;
-        let withdrawn = self.pending.take().map(|pending| pending.changes);
+        let withdrawn = self.withdraw();
         let result = self.rtc.sdp_api().accept_offer(offer);
         self.drain(now);
         let answer = match result {
             Ok(answer) => answer,
             Err(error) => {
                 // Theirs brought nothing: the own one is made again.
-                self.wanted.extend(withdrawn.into_iter().flatten());
+                self.wanted.extend(withdrawn);
                 self.offer(now);
                 return Err(NegotiationError::Refused(error.to_string()));
             }
@@ -224,7 +222,7 @@ impl Peer {
         let restarts = self.restarts(sdp);
         self.described(sdp, now);
         self.describe("answer", answer.to_sdp_string(), ufrag_of(sdp));
-        for change in withdrawn.into_iter().flatten() {
+        for change in withdrawn {
             match change {
                 Change::Call => {}
                 Change::RestartIce if restarts => {}
