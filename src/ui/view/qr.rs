@@ -8,6 +8,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Rect, Size};
+use ratatui::style::Modifier;
 
 use super::theme;
 use crate::ui::qr::Qr;
@@ -29,17 +30,19 @@ pub fn size(code: &Qr, room: Size) -> Option<Size> {
 /// Draws the code over all of `area`, which [`size`] gave.
 pub fn render(buffer: &mut Buffer, code: &Qr, area: Rect) {
     let margin = usize::from(area.width).saturating_sub(code.side()) / 2;
+    let light = theme::QR.add_modifier(Modifier::REVERSED);
     for at in area.intersection(buffer.area).positions() {
         let (x, y) = (usize::from(at.x - area.x), 2 * usize::from(at.y - area.y));
         // In the margin, and past the ends, this is beyond the code's last square.
         let is_dark = |y: usize| code.is_dark(x.wrapping_sub(margin), y.wrapping_sub(margin));
-        let symbol = match (is_dark(y), is_dark(y + 1)) {
-            (false, false) => "█",
-            (false, true) => "▀",
-            (true, false) => "▄",
-            (true, true) => " ",
+        // The light ones are the ground, which has no gaps between rows, whatever the font.
+        let (symbol, style) = match (is_dark(y), is_dark(y + 1)) {
+            (false, false) => (" ", light),
+            (false, true) => ("▄", light),
+            (true, false) => ("▀", light),
+            (true, true) => (" ", theme::QR),
         };
         buffer[at].reset();
-        buffer[at].set_symbol(symbol).set_style(theme::QR);
+        buffer[at].set_symbol(symbol).set_style(style);
     }
 }

@@ -39,7 +39,8 @@ pub const OVER_MUTED: Style = Style::new().fg(Color::Rgb(255, 120, 110)).bg(GROU
 /// Weak, over pictures.
 pub const OVER_WARNING: Style = Style::new().fg(Color::Rgb(240, 200, 90)).bg(GROUND);
 
-/// The squares of a code for phones: light ones are drawn on dark, so that they stay light without colours.
+/// The squares of a code for phones. Light ones are this in reverse, so that on a dark terminal they stay light
+/// without colours.
 pub const QR: Style = Style::new().fg(Color::Rgb(255, 255, 255)).bg(GROUND);
 
 /// The grounds of people without a picture: told apart at a glance, dark enough for light letters.
