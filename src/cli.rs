@@ -277,7 +277,7 @@ pub enum Tls {
 /// A terminal's colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// What the environment says.
+    /// What the environment says, or the terminal itself.
     Auto,
     /// 16 million.
     Truecolor,
